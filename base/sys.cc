@@ -1,0 +1,301 @@
+#include "base/sys.h"
+
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <memory>
+
+namespace coffer::base::sys {
+namespace {
+
+// Repeats a call that a signal interrupted. Not for close() and not for calls that may have done part of their work.
+template <class Call>
+auto retry(Call call) {
+  decltype(call()) result;
+  do {
+    result = call();
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
+
+template <class Call>
+Status status_of(Call call) {
+  if (retry(call) < 0) return Errno::last();
+  return ok();
+}
+
+template <class Call>
+Result<UniqueFd> fd_of(Call call) {
+  int fd = static_cast<int>(retry(call));
+  if (fd < 0) return Errno::last();
+  return UniqueFd(fd);
+}
+
+// "/proc/self/fd/N" or "/proc/self/fd/N/name": the one way to reach xattrs of an entry without opening it.
+class ProcPath {
+ public:
+  ProcPath(FdRef dir, const char* name) {
+    if (name[0] == '.' && name[1] == '\0') {
+      std::snprintf(text_.data(), text_.size(), "/proc/self/fd/%d", dir.get());
+    } else {
+      std::snprintf(text_.data(), text_.size(), "/proc/self/fd/%d/%s", dir.get(), name);
+      is_entry_ = true;
+    }
+  }
+  const char* c_str() const { return text_.data(); }
+  bool is_entry() const { return is_entry_; }  // then the l-variants apply: no link in the last component
+
+ private:
+  std::array<char, 320> text_;  // a name has at most 255 bytes
+  bool is_entry_ = false;
+};
+
+timespec to_timespec(const statx_timestamp& t) { return {t.tv_sec, t.tv_nsec}; }
+
+Result<Stat> statx_with(int dir, const char* name, int flags) {
+  struct ::statx x;
+  constexpr unsigned kMask = STATX_BASIC_STATS | STATX_BTIME;
+  if (retry([&] { return ::statx(dir, name, flags | AT_NO_AUTOMOUNT, kMask, &x); }) < 0) return Errno::last();
+  Stat s;
+  s.dev = makedev(x.stx_dev_major, x.stx_dev_minor);
+  s.ino = x.stx_ino;
+  s.mode = x.stx_mode;
+  s.nlink = x.stx_nlink;
+  s.uid = x.stx_uid;
+  s.gid = x.stx_gid;
+  s.rdev = makedev(x.stx_rdev_major, x.stx_rdev_minor);
+  s.size = x.stx_size;
+  s.blocks = x.stx_blocks;
+  s.atime = to_timespec(x.stx_atime);
+  s.mtime = to_timespec(x.stx_mtime);
+  s.ctime = to_timespec(x.stx_ctime);
+  if (x.stx_mask & STATX_BTIME) s.btime = to_timespec(x.stx_btime);
+  return s;
+}
+
+}  // namespace
+
+Result<UniqueFd> openat(FdRef dir, const char* name, int flags, mode_t mode) {
+  return fd_of([&] { return ::openat(dir.get(), name, flags | O_CLOEXEC | O_NOFOLLOW, mode); });
+}
+
+Result<UniqueFd> openat_beneath(FdRef dir, const char* name, int flags, mode_t mode) {
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(flags) | O_CLOEXEC;
+  how.mode = mode;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  return fd_of([&] { return ::syscall(SYS_openat2, dir.get(), name, &how, sizeof how); });
+}
+
+Result<UniqueFd> reopen(FdRef fd, int flags) {
+  ProcPath path(fd, ".");
+  return fd_of([&] { return ::open(path.c_str(), flags | O_CLOEXEC); });
+}
+
+Result<UniqueFd> dup(FdRef fd) {
+  return fd_of([&] { return ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3); });
+}
+
+Result<std::size_t> pread_full(FdRef fd, ByteSpan out, std::uint64_t offset) {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    ssize_t n = retry([&] {
+      return ::pread(fd.get(), out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    });
+    if (n < 0) return Errno::last();
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+Status pwrite_full(FdRef fd, ByteView in, std::uint64_t offset) {
+  std::size_t done = 0;
+  while (done < in.size()) {
+    ssize_t n = retry(
+        [&] { return ::pwrite(fd.get(), in.data() + done, in.size() - done, static_cast<off_t>(offset + done)); });
+    if (n < 0) return Errno::last();
+    if (n == 0) return Errno(EIO);
+    done += static_cast<std::size_t>(n);
+  }
+  return ok();
+}
+
+Status pwritev_full(FdRef fd, std::vector<iovec> parts, std::uint64_t offset) {
+  std::size_t first = 0;
+  while (first < parts.size()) {
+    int count = static_cast<int>(std::min<std::size_t>(parts.size() - first, IOV_MAX));
+    ssize_t n = retry([&] { return ::pwritev(fd.get(), &parts[first], count, static_cast<off_t>(offset)); });
+    if (n < 0) return Errno::last();
+    if (n == 0) return Errno(EIO);
+    offset += static_cast<std::uint64_t>(n);
+    auto left = static_cast<std::size_t>(n);
+    while (first < parts.size() && left >= parts[first].iov_len) left -= parts[first++].iov_len;
+    if (left > 0) {
+      parts[first].iov_base = static_cast<char*>(parts[first].iov_base) + left;
+      parts[first].iov_len -= left;
+    }
+  }
+  return ok();
+}
+
+Result<Bytes> read_file(FdRef dir, const char* name, std::size_t limit) {
+  COFFER_ASSIGN_OR_RETURN(UniqueFd fd, openat(dir, name, O_RDONLY | O_NONBLOCK));
+  COFFER_ASSIGN_OR_RETURN(Stat attributes, statx(fd));
+  if (!S_ISREG(attributes.mode)) return Errno(EINVAL);
+  if (attributes.size > limit) return Errno(EFBIG);
+  Bytes content(static_cast<std::size_t>(attributes.size) + 1);  // one more, to see it grow
+  COFFER_ASSIGN_OR_RETURN(std::size_t size, pread_full(fd, content, 0));
+  if (size > limit) return Errno(EFBIG);
+  content.resize(size);
+  return content;
+}
+
+Result<Stat> statx(FdRef dir, const char* name) { return statx_with(dir.get(), name, AT_SYMLINK_NOFOLLOW); }
+Result<Stat> statx(FdRef fd) { return statx_with(fd.get(), "", AT_EMPTY_PATH); }
+
+Status mkdirat(FdRef dir, const char* name, mode_t mode) {
+  return status_of([&] { return ::mkdirat(dir.get(), name, mode); });
+}
+Status unlinkat(FdRef dir, const char* name, int flags) {
+  return status_of([&] { return ::unlinkat(dir.get(), name, flags); });
+}
+Status linkat(FdRef from_dir, const char* from, FdRef to_dir, const char* to) {
+  return status_of([&] { return ::linkat(from_dir.get(), from, to_dir.get(), to, 0); });
+}
+Status renameat2(FdRef from_dir, const char* from, FdRef to_dir, const char* to, unsigned flags) {
+  return status_of([&] { return ::renameat2(from_dir.get(), from, to_dir.get(), to, flags); });
+}
+Status fchmod(FdRef fd, mode_t mode) {
+  return status_of([&] { return ::fchmod(fd.get(), mode); });
+}
+
+Status fchmodat(FdRef dir, const char* name, mode_t mode) {
+  // fchmodat() follows links and has no flag against it before Linux 6.6; an O_PATH descriptor and /proc do not.
+  COFFER_ASSIGN_OR_RETURN(UniqueFd fd, openat(dir, name, O_PATH));
+  COFFER_ASSIGN_OR_RETURN(Stat attributes, statx(fd));
+  if (S_ISLNK(attributes.mode)) return Errno(ELOOP);
+  ProcPath path(fd, ".");
+  return status_of([&] { return ::chmod(path.c_str(), mode); });
+}
+
+Status fchownat(FdRef dir, const char* name, uid_t uid, gid_t gid) {
+  return status_of([&] { return ::fchownat(dir.get(), name, uid, gid, AT_SYMLINK_NOFOLLOW); });
+}
+Status fchown(FdRef fd, uid_t uid, gid_t gid) {
+  return status_of([&] { return ::fchown(fd.get(), uid, gid); });
+}
+Status utimensat(FdRef dir, const char* name, const timespec times[2]) {
+  return status_of([&] { return ::utimensat(dir.get(), name, times, AT_SYMLINK_NOFOLLOW); });
+}
+Status futimens(FdRef fd, const timespec times[2]) {
+  return status_of([&] { return ::futimens(fd.get(), times); });
+}
+Status ftruncate(FdRef fd, std::uint64_t size) {
+  return status_of([&] { return ::ftruncate(fd.get(), static_cast<off_t>(size)); });
+}
+Status fallocate(FdRef fd, int mode, std::uint64_t offset, std::uint64_t length) {
+  return status_of(
+      [&] { return ::fallocate(fd.get(), mode, static_cast<off_t>(offset), static_cast<off_t>(length)); });
+}
+Status fsync(FdRef fd) {
+  return status_of([&] { return ::fsync(fd.get()); });
+}
+Status fdatasync(FdRef fd) {
+  return status_of([&] { return ::fdatasync(fd.get()); });
+}
+Status syncfs(FdRef fd) {
+  return status_of([&] { return ::syncfs(fd.get()); });
+}
+
+Result<std::uint64_t> lseek(FdRef fd, std::uint64_t offset, int whence) {
+  off_t at = ::lseek(fd.get(), static_cast<off_t>(offset), whence);
+  if (at < 0) return Errno::last();
+  return static_cast<std::uint64_t>(at);
+}
+
+Result<struct statvfs> fstatvfs(FdRef fd) {
+  struct statvfs room;
+  if (retry([&] { return ::fstatvfs(fd.get(), &room); }) < 0) return Errno::last();
+  return room;
+}
+
+Result<Bytes> getxattr(FdRef dir, const char* name, const char* attribute) {
+  ProcPath path(dir, name);
+  Bytes value(256);
+  for (;;) {
+    ssize_t n = retry([&] {
+      return path.is_entry() ? ::lgetxattr(path.c_str(), attribute, value.data(), value.size())
+                             : ::getxattr(path.c_str(), attribute, value.data(), value.size());
+    });
+    if (n >= 0) {
+      value.resize(static_cast<std::size_t>(n));
+      return value;
+    }
+    // 64 KiB is the kernel's limit (XATTR_SIZE_MAX), so this ends.
+    if (errno != ERANGE || value.size() >= 65536) return Errno::last();
+    value.resize(65536);
+  }
+}
+
+Status setxattr(FdRef dir, const char* name, const char* attribute, ByteView value, int flags) {
+  ProcPath path(dir, name);
+  return status_of([&] {
+    return path.is_entry() ? ::lsetxattr(path.c_str(), attribute, value.data(), value.size(), flags)
+                           : ::setxattr(path.c_str(), attribute, value.data(), value.size(), flags);
+  });
+}
+
+Status removexattr(FdRef dir, const char* name, const char* attribute) {
+  ProcPath path(dir, name);
+  return status_of([&] {
+    return path.is_entry() ? ::lremovexattr(path.c_str(), attribute) : ::removexattr(path.c_str(), attribute);
+  });
+}
+
+Result<std::vector<std::string>> listxattr(FdRef dir, const char* name) {
+  ProcPath path(dir, name);
+  std::vector<char> names(1024);
+  ssize_t n;
+  for (;;) {
+    n = retry([&] {
+      return path.is_entry() ? ::llistxattr(path.c_str(), names.data(), names.size())
+                             : ::listxattr(path.c_str(), names.data(), names.size());
+    });
+    if (n >= 0) break;
+    if (errno != ERANGE || names.size() >= 65536) return Errno::last();
+    names.resize(65536);  // XATTR_LIST_MAX
+  }
+  std::vector<std::string> result;
+  for (const char *at = names.data(), *end = at + n; at < end; at += result.back().size() + 1) result.emplace_back(at);
+  return result;
+}
+
+Result<std::vector<DirEntry>> read_directory(FdRef fd) {
+  COFFER_ASSIGN_OR_RETURN(UniqueFd own, fd_of([&] {
+                            return ::openat(fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                          }));
+  DIR* stream = ::fdopendir(own.get());
+  if (stream == nullptr) return Errno::last();
+  own.release();  // the stream owns it now
+  std::unique_ptr<DIR, int (*)(DIR*)> closer(stream, &::closedir);
+  std::vector<DirEntry> entries;
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(stream);
+    if (entry == nullptr) {
+      if (errno != 0) return Errno::last();
+      return entries;
+    }
+    std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    entries.push_back({std::move(name), entry->d_ino, entry->d_type});
+  }
+}
+
+}  // namespace coffer::base::sys
