@@ -1,0 +1,37 @@
+# shellcheck shell=bash
+# Shared by the stages beside this file. Sourced, from anywhere; leaves the shell in the repository.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+jobs=${COFFER_JOBS:-$(nproc)}
+# A compiler cache makes the second run cheap; without one everything still works.
+if [ -z "${CMAKE_CXX_COMPILER_LAUNCHER:-}" ] && command -v ccache > /dev/null; then
+  export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+fi
+
+# Reports go to stderr and end the program: a test that goes on after one would pass.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-halt_on_error=1:abort_on_error=1:detect_stack_use_after_return=1:strict_string_checks=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:abort_on_error=1:print_stacktrace=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:abort_on_error=1:second_deadlock_stack=1}
+
+# build PRESET [cmake --build arguments]
+build() {
+  local preset=$1
+  shift
+  # scripts/up may have configured this folder without tests.
+  cmake --preset "$preset" -DBUILD_TESTING=ON
+  nice cmake --build --preset "$preset" --parallel "$jobs" "$@"
+}
+
+# unit_tests PRESET: everything that needs no mount
+unit_tests() {
+  nice ctest --test-dir "build/$1" --label-exclude e2e --output-on-failure --no-tests=error --parallel "$jobs" --timeout 600
+}
+
+# e2e_with PRESET TEST...: end-to-end tests on the program of another preset
+e2e_with() {
+  local preset=$1 regex
+  shift
+  regex=$(IFS='|' && echo "$*")
+  nice ctest --test-dir "build/$preset" --label-regex e2e --tests-regex "^e2e\\.($regex)\$" --output-on-failure --no-tests=error
+}
