@@ -10,7 +10,7 @@ namespace coffer::crypto {
 
 // A 128-bit sum, modulo 2^128.
 struct ContentSum {
-  unsigned __int128 value = 0;
+  Uint128 value = 0;
   friend bool operator==(const ContentSum&, const ContentSum&) = default;
 };
 

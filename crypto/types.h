@@ -15,6 +15,8 @@ using base::Bytes;
 using base::ByteSpan;
 using base::ByteView;
 
+__extension__ typedef unsigned __int128 Uint128;  // both compilers have it, ISO C++ has not
+
 // 16 random or derived bytes; the tag keeps one kind of id from being taken for another.
 template <class Tag>
 struct Id {

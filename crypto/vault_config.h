@@ -22,7 +22,7 @@ struct PasswordCost {
 };
 constexpr PasswordCost kMinPasswordCost{1, 8192};
 constexpr PasswordCost kMaxPasswordCost{64, 4194304};
-// The cost that takes about `milliseconds` here: 256 MiB (less where the machine has less than 2 GiB free), at least
+// The cost that takes about `milliseconds` here: 256 MiB (less where the machine has less than 2 GiB), at least
 // 2 passes. Measures for a fraction of a second.
 PasswordCost calibrate_password_cost(unsigned milliseconds = 1000);
 
@@ -37,7 +37,14 @@ struct Slot {
   Bytes salt;                // 16 (password) or 32 (keyfile) bytes
   ByteArray<24> nonce{};
   ByteArray<48> wrapped{};
+  friend bool operator==(const Slot&, const Slot&) = default;
 };
+
+// At most 64 bytes of UTF-8 without control characters.
+bool is_slot_label(std::string_view label);
+constexpr bool is_keyfile_size(std::size_t bytes) { return bytes >= 32 && bytes <= (1 << 20); }
+// The time now as the `created` fields hold it: "2026-11-22T10:15:00Z".
+std::string rfc3339_now();
 
 struct VaultConfig {
   VaultId vault;
@@ -48,6 +55,7 @@ struct VaultConfig {
   std::uint64_t generation = 1;
   std::string created;
   std::vector<Slot> slots;
+  friend bool operator==(const VaultConfig&, const VaultConfig&) = default;
 };
 
 enum class ConfigError {
@@ -75,6 +83,7 @@ std::variant<VaultConfig, ConfigError> authenticate_config(ByteView bytes, const
 Bytes serialise_config(const VaultConfig& config, const KeyRing& keys);
 
 // A new slot around `key`. Takes the time that `cost` asks for. `id` is the caller's to choose.
+// REQUIRES: is_slot_label(label), `cost` within the limits above, is_keyfile_size(keyfile.size()).
 Slot make_password_slot(const VaultKey& key, const VaultId& vault, std::uint32_t id, ByteView password,
                         const PasswordCost& cost, std::string label);
 Slot make_keyfile_slot(const VaultKey& key, const VaultId& vault, std::uint32_t id, ByteView keyfile, std::string label);
