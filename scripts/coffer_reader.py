@@ -911,20 +911,19 @@ class Directory:
 
     def _parents_in_headers(self, names: List[str]) -> List[bytes]:
         """What the files called `names` say of their parent."""
-        headers = [self._header_of(name) for name in names if RUN.search(fold(name))]
+        headers = [self._header_of(name) for name in names]
         return list(dict.fromkeys(header.parent for header in headers if header))
 
     def _read_nameless(self, name: str) -> None:
-        """What to make of a name that reads under no id we know."""
+        """What to make of a name that reads under no id we know: who begins like ours is looked into."""
         folded = fold(name)
         status = self.folder.stat(name)
-        is_ours = OUR_SHAPE.fullmatch(folded) is not None
-        is_long = is_ours and folded[0] == "0"
+        is_long = OUR_SHAPE.fullmatch(folded) is not None and folded[0] == "0"
         lost = "its name is lost: the side file is missing" if is_long else "its name cannot be read here"
-        if stat.S_ISDIR(status.st_mode) and is_ours:
+        if stat.S_ISDIR(status.st_mode) and RUN.search(folded):
             self.entries.append(Entry(name, status, REGULAR, b"", state=DAMAGED if is_long else MOVED, why=lost))
             return
-        if not stat.S_ISREG(status.st_mode) or not RUN.search(folded):
+        if not stat.S_ISREG(status.st_mode):
             self._find(name, FOREIGN, "not part of the vault")
             return
         try:

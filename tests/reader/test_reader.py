@@ -295,8 +295,35 @@ class Names(VaultTest):
         self.assertEqual(self.states(), {})
         self.assertEqual(self.cat("a/ü/f"), b"deep")
         self.assertEqual(self.run_reader("ls", "-R")[1].decode(), ".:\na/\n\na:\nü/\n\na/ü:\nf\n")
+        self.assertEqual(self.run_reader("ls", "a")[1], self.run_reader("ls", "-l", "a")[1][-4:])
         self.assertEqual(self.run_reader("cat", "a/nothing")[0], reader.EXIT_PATH)
         self.assertEqual(self.run_reader("cat", "a")[0], reader.EXIT_PATH)
+
+    def test_systems_without_open_folders(self) -> None:
+        """Windows opens files by path only."""
+        self.vault.add(self.vault.mkdir(self.vault.root, b"a"), b"n" * 200, b"deep")
+        with mock.patch.object(reader, "HAVE_DIR_FD", False):
+            self.assertEqual(self.states(), {})
+            self.assertEqual(self.cat("a/" + "n" * 200), b"deep")
+
+    def test_paths_longer_than_the_system_takes(self) -> None:
+        where = self.vault.root
+        here = os.getcwd()
+        self.addCleanup(os.chdir, here)
+        os.chdir(where[0])
+        for _ in range(30):
+            where = self.vault.mkdir((".", where[1]), b"d" * 90)
+            os.chdir(where[0])
+        self.vault.add((".", where[1]), b"f", b"deep")
+        os.chdir(here)
+        self.assertEqual(self.states(), {})
+        self.assertEqual(self.cat("/".join(["d" * 90] * 30 + ["f"])), b"deep")
+
+    def test_too_deep(self) -> None:
+        where = self.vault.mkdir(self.vault.mkdir(self.vault.root, b"1"), b"2")
+        self.vault.add(where, b"f", b"deep")
+        with mock.patch.object(reader, "DEPTH_MAX", 1):
+            self.assertEqual(self.states(), {"1/2": "tampered"})
 
     def test_long_names(self) -> None:
         name, link = b"n" * 255, b"l" * 200
@@ -376,6 +403,13 @@ class Names(VaultTest):
         os.rename(path, os.path.join(b[0], os.path.basename(path)))  # by another program: the name is a's
         self.assertEqual(self.states(), {"b/f (moved)": "moved"})
         self.assertEqual(self.cat("b/f (moved)"), b"moved")
+
+    def test_file_renamed_by_another_program(self) -> None:
+        path = self.vault.add(self.vault.root, b"f", b"renamed")
+        os.rename(path, os.path.join(self.vault.path, "recovered-0001.bin"))
+        self.vault.add(self.vault.root, b"g", b"")
+        self.assertEqual(self.states(), {"f (moved)": "moved"})
+        self.assertEqual(self.cat("f (moved)"), b"renamed")
 
     def test_swapped_files(self) -> None:
         one, two = self.vault.add(self.vault.root, b"1", b"one"), self.vault.add(self.vault.root, b"2", b"two")
