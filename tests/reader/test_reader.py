@@ -1,31 +1,24 @@
-"""Holds scripts/coffer_reader.py against vaults made by vault_writer.py, and against damaged ones.
+"""Contents, tampering, extraction and opening: scripts/coffer_reader.py against vaults made by vault_writer.py.
 
-    /usr/bin/python3 -m unittest tests/reader/test_reader.py      (needs python3-cryptography, -nacl, -xxhash)
+    /usr/bin/python3 -m unittest discover -s tests/reader      (needs python3-cryptography, -nacl, -xxhash)
 """
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import os
 import shutil
 import stat
 import struct
 import subprocess
 import sys
-import tempfile
 import unittest
-from typing import Any, Dict, List, Optional, Tuple
 from unittest import mock
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-READER = os.path.join(HERE, "..", "..", "scripts", "coffer_reader.py")
-sys.path[:0] = [HERE, os.path.dirname(READER)]
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import nacl.bindings  # noqa: E402
 import xxhash  # noqa: E402
 
-import coffer_reader as reader  # noqa: E402
+from vault_case import READER, VaultTest, reader  # noqa: E402
 from vault_writer import Writer, get, put, u64  # noqa: E402
 
 CHUNK = 4096
@@ -61,62 +54,6 @@ class Primitives(unittest.TestCase):
             self.assertEqual(reader.plain_size(cipher, 16384, 36), plain)
         for cipher in (0, 511, 513, 548, 16932 + 36):
             self.assertIsNone(reader.plain_size(cipher, 16384, 36))
-
-
-class VaultTest(unittest.TestCase):
-    def setUp(self) -> None:
-        self.tmp = tempfile.mkdtemp(prefix="coffer-reader-")
-        self.addCleanup(self._remove)
-        self.vault = Writer(os.path.join(self.tmp, "vault"))
-        self.vault.write_config()
-        self.key_file = os.path.join(self.tmp, "key")
-        digits = self.vault.vault_key.hex().upper()
-        put(self.key_file, " - ".join(digits[i:i + 4] for i in range(0, 64, 4)).encode() + b"\n")
-
-    def _remove(self) -> None:
-        for folder, _, _ in os.walk(self.tmp):
-            os.chmod(folder, 0o700)
-        shutil.rmtree(self.tmp)
-
-    def run_reader(self, command: str, *args: str, secrets: Optional[List[str]] = None) -> Tuple[int, bytes, str]:
-        """Exit code, standard output, standard error."""
-        raw, errors = io.BytesIO(), io.StringIO()
-        out = io.TextIOWrapper(raw, "utf-8", write_through=True)
-        given = ["--key-file", self.key_file] if secrets is None else secrets
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-            code = reader.main([command, self.vault.path, *given, *args])
-        out.flush()
-        return code, raw.getvalue(), errors.getvalue()
-
-    def verify(self, *args: str) -> Dict[str, Any]:
-        code, out, _ = self.run_reader("verify", "--json", *args)
-        report = json.loads(out)
-        self.assertEqual(code, reader.EXIT_OF_STATE[report["worst"]])
-        return report
-
-    def states(self, *args: str) -> Dict[str, str]:
-        """Of everything that is not ok."""
-        return {finding["path"]: finding["state"] for finding in self.verify(*args)["findings"]}
-
-    def cat(self, path: str) -> bytes:
-        code, out, errors = self.run_reader("cat", path)
-        self.assertEqual((code, errors), (0, ""))
-        return out
-
-    def refuses(self, path: str, exit_code: int) -> str:
-        """cat serves nothing."""
-        code, out, errors = self.run_reader("cat", path)
-        self.assertEqual((code, out), (exit_code, b""))
-        self.assertEqual(errors.count("\n"), 1)
-        return errors
-
-    def names(self, path: str = "") -> List[str]:
-        return self.run_reader("ls", *([path] if path else []))[1].decode().splitlines()
-
-    def extract(self, *args: str) -> Tuple[int, str, str]:
-        dest = os.path.join(self.tmp, "dest")
-        code, _, errors = self.run_reader("extract", dest, *args)
-        return code, dest, errors
 
 
 class Contents(VaultTest):
@@ -286,228 +223,6 @@ class Tampering(VaultTest):
         os.symlink(self.tmp, os.path.join(self.vault.path, self.vault.cipher_name(self.vault.root[1], b"dir")))
         self.assertEqual(set(self.states().values()), {"tampered"})
         self.assertEqual(self.names(), [])
-
-
-class Names(VaultTest):
-    def test_tree(self) -> None:
-        sub = self.vault.mkdir(self.vault.mkdir(self.vault.root, b"a"), "ü".encode())
-        self.vault.add(sub, b"f", b"deep")
-        self.assertEqual(self.states(), {})
-        self.assertEqual(self.cat("a/ü/f"), b"deep")
-        self.assertEqual(self.run_reader("ls", "-R")[1].decode(), ".:\na/\n\na:\nü/\n\na/ü:\nf\n")
-        self.assertEqual(self.run_reader("ls", "a")[1], self.run_reader("ls", "-l", "a")[1][-4:])
-        self.assertEqual(self.run_reader("cat", "a/nothing")[0], reader.EXIT_PATH)
-        self.assertEqual(self.run_reader("cat", "a")[0], reader.EXIT_PATH)
-
-    def test_systems_without_open_folders(self) -> None:
-        """Windows opens files by path only."""
-        self.vault.add(self.vault.mkdir(self.vault.root, b"a"), b"n" * 200, b"deep")
-        with mock.patch.object(reader, "HAVE_DIR_FD", False):
-            self.assertEqual(self.states(), {})
-            self.assertEqual(self.cat("a/" + "n" * 200), b"deep")
-
-    def test_paths_longer_than_the_system_takes(self) -> None:
-        where = self.vault.root
-        here = os.getcwd()
-        self.addCleanup(os.chdir, here)
-        os.chdir(where[0])
-        for _ in range(30):
-            where = self.vault.mkdir((".", where[1]), b"d" * 90)
-            os.chdir(where[0])
-        self.vault.add((".", where[1]), b"f", b"deep")
-        os.chdir(here)
-        self.assertEqual(self.states(), {})
-        self.assertEqual(self.cat("/".join(["d" * 90] * 30 + ["f"])), b"deep")
-
-    def test_too_deep(self) -> None:
-        where = self.vault.mkdir(self.vault.mkdir(self.vault.root, b"1"), b"2")
-        self.vault.add(where, b"f", b"deep")
-        with mock.patch.object(reader, "DEPTH_MAX", 1):
-            self.assertEqual(self.states(), {"1/2": "tampered"})
-
-    def test_long_names(self) -> None:
-        name, link = b"n" * 255, b"l" * 200
-        self.vault.add(self.vault.root, name, b"long")
-        self.vault.add(self.vault.root, link, b"target", 1, stat.S_IFLNK | 0o777)
-        sub = self.vault.mkdir(self.vault.root, b"d" * 255)
-        self.vault.add(sub, b"f", b"inside")
-        self.assertEqual(self.states(), {})
-        self.assertEqual(self.states("--keyless"), {})
-        self.assertEqual(self.cat(name.decode()), b"long")
-        self.assertEqual(self.cat("d" * 255 + "/f"), b"inside")
-
-    def test_lost_and_wrong_side_files(self) -> None:
-        self.vault.add(self.vault.root, b"n" * 255, b"long")
-        sub = self.vault.mkdir(self.vault.root, b"d" * 255)
-        self.vault.add(sub, b"f", b"inside")
-        sides = [os.path.join(self.vault.path, n) for n in os.listdir(self.vault.path) if n.endswith(".name")]
-        put(sides[0], b"x")
-        self.assertIn("damaged", self.states().values())
-        for side in sides:
-            os.remove(side)
-        self.assertEqual(self.cat("n" * 255), b"long")  # its header has it
-        lost = [name for name in self.names() if name.startswith("(name lost")][0]
-        self.assertEqual(self.cat(lost + "f"), b"inside")
-        self.assertEqual(self.states()["n" * 255], "damaged")
-        self.assertEqual(list(self.states("--keyless").values()), ["damaged", "damaged"])
-
-    def test_side_file_without_entry(self) -> None:
-        os.remove(self.vault.add(self.vault.root, b"n" * 255, b"long"))
-        self.assertEqual(list(self.states().values()), ["foreign"])
-
-    def test_decorated_names_are_conflict_copies(self) -> None:
-        path = self.vault.add(self.vault.root, b"f", b"one")
-        base = os.path.basename(path)
-        for decorated in (f"Copy of {base}", f"{base} (1)", f"{base}-LAPTOP",
-                          f"{base}.sync-conflict-20261122-101500-ABCDEFG", base.upper() + "-X"):
-            shutil.copy(path, os.path.join(self.vault.path, decorated))
-        self.assertEqual(self.names(), ["f", "f (conflict, (1))", "f (conflict, -LAPTOP)", "f (conflict, -X)",
-                                        "f (conflict, .sync-conflict-20261122-101500-ABCDEFG)", "f (conflict, Copy of)"])
-        self.assertEqual(set(self.states().values()), {"conflict copy"})
-        self.assertEqual(self.cat("f (conflict, (1))"), b"one")
-        self.assertEqual(self.states("--keyless"), {})
-
-    def test_upper_case_alone_is_no_conflict(self) -> None:
-        path = self.vault.add(self.vault.root, b"f", b"one")
-        os.rename(path, os.path.join(self.vault.path, os.path.basename(path).upper()))
-        self.assertEqual(self.states(), {})
-        sub = self.vault.mkdir(self.vault.root, b"dir")
-        self.vault.add(sub, b"g", b"two")
-        os.rename(sub[0], os.path.join(self.vault.path, os.path.basename(sub[0]).upper()))
-        self.assertEqual(self.cat("dir/g"), b"two")
-
-    def test_decorated_long_name_and_directory(self) -> None:
-        path = self.vault.add(self.vault.root, b"n" * 200, b"long")
-        shutil.copy(path, path + " (1)")
-        sub = self.vault.mkdir(self.vault.root, b"d")
-        self.vault.add(sub, b"f", b"in")
-        shutil.copytree(sub[0], sub[0] + " (2)")
-        self.assertEqual(self.cat("n" * 200 + " (conflict, (1))"), b"long")
-        self.assertEqual(self.cat("d (conflict, (2))/f"), b"in")
-
-    def test_one_name_in_two_kinds(self) -> None:
-        self.vault.add(self.vault.root, b"f", b"file")
-        self.vault.add(self.vault.root, b"f", b"target", 1, stat.S_IFLNK | 0o777)
-        self.assertEqual(self.names(), ["f", "f (conflict, link)"])
-        self.assertEqual(self.cat("f"), b"file")
-
-    def test_content_under_a_name_of_another_kind(self) -> None:
-        path = os.path.join(self.vault.path, self.vault.cipher_name(self.vault.root[1], b"f", 1))
-        put(path, self.vault.cipher_file(b"target", self.vault.root[1], b"f"))
-        self.assertEqual(self.states(), {"f": "tampered"})
-
-    def test_moved_file(self) -> None:
-        a, b = self.vault.mkdir(self.vault.root, b"a"), self.vault.mkdir(self.vault.root, b"b")
-        self.vault.add(b, b"here", b"1")
-        path = self.vault.add(a, b"f", b"moved")
-        os.rename(path, os.path.join(b[0], os.path.basename(path)))  # by another program: the name is a's
-        self.assertEqual(self.states(), {"b/f (moved)": "moved"})
-        self.assertEqual(self.cat("b/f (moved)"), b"moved")
-
-    def test_file_renamed_by_another_program(self) -> None:
-        path = self.vault.add(self.vault.root, b"f", b"renamed")
-        os.rename(path, os.path.join(self.vault.path, "recovered-0001.bin"))
-        self.vault.add(self.vault.root, b"g", b"")
-        self.assertEqual(self.states(), {"f (moved)": "moved"})
-        self.assertEqual(self.cat("f (moved)"), b"renamed")
-
-    def test_swapped_files(self) -> None:
-        one, two = self.vault.add(self.vault.root, b"1", b"one"), self.vault.add(self.vault.root, b"2", b"two")
-        one_raw = get(one)
-        put(one, get(two))
-        put(two, one_raw)
-        self.assertEqual(self.states(), {"1": "moved", "2": "moved"})
-
-    def test_hard_links(self) -> None:
-        path = self.vault.add(self.vault.root, b"1", b"one")
-        sub = self.vault.mkdir(self.vault.root, b"d")
-        os.link(path, os.path.join(sub[0], self.vault.cipher_name(sub[1], b"2")))
-        self.assertEqual(self.states(), {})
-        _, dest, _ = self.extract()
-        self.assertTrue(os.path.samefile(os.path.join(dest, "1"), os.path.join(dest, "d", "2")))
-
-    def test_illegal_names_though_genuine(self) -> None:
-        for name in (b"..", b".", b"a/b", b"a\0b"):
-            put(os.path.join(self.vault.path, self.vault.disk_name(self.vault.root, name)),
-                self.vault.cipher_file(b"x", self.vault.root[1], b"x"))
-        self.assertEqual(self.names(), [])
-        self.assertEqual(set(self.states().values()), {"tampered"})
-
-    def test_foreign_files_are_left_alone(self) -> None:
-        for name in ("desktop.ini", "a" * 40, "log-7.coffer", ".~coffer-x.tmp", "README.txt"):
-            put(os.path.join(self.vault.path, name), b"hello")
-        os.mkdir(os.path.join(self.vault.path, ".stfolder"))
-        self.assertEqual(self.states(), {"desktop.ini": "foreign", "a" * 40: "foreign", ".stfolder": "foreign"})
-        self.assertEqual(self.names(), [])
-
-    def test_names_cannot_command_a_terminal(self) -> None:
-        self.vault.add(self.vault.root, b"\x1b[2J\n\xff", b"")
-        self.assertEqual(self.names(), ["\\x1b[2J\\n\\udcff"])
-
-
-class Pins(VaultTest):
-    def setUp(self) -> None:
-        """The directory `old` holds `f` and `sub/g`, and was renamed to `new`."""
-        super().setUp()
-        self.old = self.vault.mkdir(self.vault.root, b"old")
-        self.vault.add(self.old, b"f", b"f")
-        self.vault.add(self.vault.mkdir(self.old, b"sub"), b"g", b"g")
-        self.new_id = self.vault.derived(self.vault.root[1], b"new")
-        self.pin = self.vault.pin(self.old[0], self.old[1], self.old[1], self.new_id, 5)
-        self.new = os.path.join(self.vault.path, self.vault.cipher_name(self.vault.root[1], b"new"))
-        self.pin_in_new = os.path.join(self.new, os.path.basename(self.pin))
-
-    def test_renamed(self) -> None:
-        self.assertEqual(self.states(), {})  # the pin is durable before the rename
-        os.rename(self.old[0], self.new)
-        self.assertEqual(self.states(), {})
-        self.assertEqual(self.cat("new/sub/g"), b"g")
-
-    def test_renamed_again(self) -> None:
-        third = self.vault.derived(self.vault.root[1], b"third")
-        os.rename(self.old[0], self.new)
-        self.vault.pin(self.new, self.old[1], self.new_id, third, 6)
-        os.rename(self.new, os.path.join(self.vault.path, self.vault.cipher_name(self.vault.root[1], b"third")))
-        self.assertEqual(self.states(), {})
-        self.assertEqual(self.cat("third/f"), b"f")
-
-    def test_names_under_both_ids(self) -> None:
-        os.rename(self.old[0], self.new)
-        self.vault.add((self.new, self.new_id), b"h", b"h")
-        self.vault.add((self.new, self.new_id), b"f", b"other f")
-        self.assertEqual(self.names("new"), ["f", "f (conflict, file)", "h", "sub/"])
-        self.assertEqual(self.cat("new/f"), b"f")
-
-    def test_decorated_pin(self) -> None:
-        os.rename(self.old[0], self.new)
-        os.rename(self.pin_in_new, self.pin_in_new[:-7].upper().replace(self.new.upper(), self.new) + " (1).coffer")
-        self.assertEqual(self.cat("new/f"), b"f")
-
-    def test_lost_pin(self) -> None:
-        os.rename(self.old[0], self.new)
-        os.remove(self.pin_in_new)
-        self.assertEqual(self.states(), {"new": "damaged"})
-        self.assertEqual(self.cat("new/sub/g"), b"g")  # the id is in the headers
-
-    def test_forged_and_strange_pins(self) -> None:
-        self.vault.pin(self.old[0], os.urandom(16), os.urandom(16), os.urandom(16))
-        put(os.path.join(self.old[0], "dir." + "a" * 116 + ".coffer"), b"")
-        self.assertEqual(sorted(self.states().values()), ["moved", "tampered"])
-        self.assertEqual(self.cat("old/f"), b"f")
-
-    def test_folder_moved_by_another_program(self) -> None:
-        os.remove(self.pin)
-        box = self.vault.mkdir(self.vault.root, b"box")
-        os.rename(self.old[0], os.path.join(box[0], os.path.basename(self.old[0])))
-        shown = self.names("box")
-        self.assertEqual(len(shown), 1)
-        self.assertEqual(self.cat(f"box/{shown[0]}sub/g"), b"g")
-        self.assertEqual(self.states()["box/" + shown[0][:-1]], "moved")
-
-    def test_nothing_readable_is_reported(self) -> None:
-        sub = self.vault.mkdir(self.vault.root, b"d")
-        os.mkdir(os.path.join(sub[0], self.vault.cipher_name(os.urandom(16), b"x")))
-        self.assertEqual(self.states()["d"], "damaged")
 
 
 class Extracting(VaultTest):
