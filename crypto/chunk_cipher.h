@@ -48,8 +48,8 @@ class ChunkCipher {
   Suite suite() const noexcept { return suite_; }
 
   // Writes the record of `plain` to `record` and returns what it adds to the sums.
-  // REQUIRES: record.size() == plain.size() + record_overhead(suite), plain not empty, nonce.size() == nonce_size(suite),
-  // a nonce never used before with this file. `plain` and `record` do not overlap.
+  // REQUIRES: record.size() == plain.size() + record_overhead(suite), plain not empty, nonce.size() ==
+  // nonce_size(suite), a nonce never used before with this file. `plain` and `record` do not overlap.
   SumTerms seal(ChunkIndex index, ByteView nonce, ByteView plain, ByteSpan record) const;
 
   // False: not what was sealed for this file and index (the plaintext is wiped), or the record's own sum is wrong.

@@ -64,8 +64,8 @@ enum class HeaderError {
 template <class T>
 class HeaderResult {  // a header or why not
  public:
-  HeaderResult(T value) : value_(std::move(value)) {}              // NOLINT: implicit on purpose
-  HeaderResult(HeaderError error) : error_(error) {}               // NOLINT: implicit on purpose
+  HeaderResult(T value) : value_(std::move(value)) {}  // NOLINT: implicit on purpose
+  HeaderResult(HeaderError error) : error_(error) {}   // NOLINT: implicit on purpose
   explicit operator bool() const noexcept { return value_.has_value(); }
   T& operator*() { return *value_; }
   T* operator->() { return &*value_; }

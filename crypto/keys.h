@@ -1,4 +1,5 @@
-// The key tree: every key of a vault, from the vault key. FORMAT.md section 2 (frozen contexts, golden vectors in tests).
+// The key tree: every key of a vault, from the vault key. FORMAT.md section 2 (frozen contexts, golden vectors in
+// tests).
 #pragma once
 
 #include <optional>

@@ -18,7 +18,7 @@ bool is_plain_name(std::string_view name) noexcept;
 
 // A run inside a file name that could be a ciphertext name (5.2) or the short form of a long one (5.3).
 struct NameToken {
-  std::string text;        // folded to lower case, with the kind suffix; a long one with its leading '0'
+  std::string text;  // folded to lower case, with the kind suffix; a long one with its leading '0'
   Kind kind = Kind::kFileOrDirectory;
   bool is_long = false;    // `text` is the short form; the ciphertext name is in the side file `text` + ".name"
   bool decorated = false;  // the file name has more than the token, or other case

@@ -3,15 +3,10 @@
 #include <sodium.h>
 
 #include "base/check.h"
-#include "crypto/xxh3.h"
 
 namespace coffer::crypto {
 
-void init() {
-  COFFER_CHECK(sodium_init() >= 0);
-  // libxxhash picks its code for this processor at the first call; do that while there is one thread.
-  xxh3({}, 0);
-}
+void init() { COFFER_CHECK(sodium_init() >= 0); }
 
 void random_bytes(ByteSpan out) noexcept { randombytes_buf(out.data(), out.size()); }
 

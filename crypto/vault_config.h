@@ -32,9 +32,9 @@ struct Slot {
   std::uint32_t id = 0;
   SlotType type = SlotType::kPassword;
   std::string label;
-  std::string created;       // RFC 3339
-  PasswordCost cost{0, 0};   // passwords only
-  Bytes salt;                // 16 (password) or 32 (keyfile) bytes
+  std::string created;      // RFC 3339
+  PasswordCost cost{0, 0};  // passwords only
+  Bytes salt;               // 16 (password) or 32 (keyfile) bytes
   ByteArray<24> nonce{};
   ByteArray<48> wrapped{};
   friend bool operator==(const Slot&, const Slot&) = default;
@@ -86,7 +86,8 @@ Bytes serialise_config(const VaultConfig& config, const KeyRing& keys);
 // REQUIRES: is_slot_label(label), `cost` within the limits above, is_keyfile_size(keyfile.size()).
 Slot make_password_slot(const VaultKey& key, const VaultId& vault, std::uint32_t id, ByteView password,
                         const PasswordCost& cost, std::string label);
-Slot make_keyfile_slot(const VaultKey& key, const VaultId& vault, std::uint32_t id, ByteView keyfile, std::string label);
+Slot make_keyfile_slot(const VaultKey& key, const VaultId& vault, std::uint32_t id, ByteView keyfile,
+                       std::string label);
 
 // nullopt: not this slot's secret (or the slot was tampered with). Throws std::bad_alloc if the memory that the slot
 // asks for cannot be had.
