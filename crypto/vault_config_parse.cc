@@ -168,9 +168,9 @@ std::optional<ConfigError> check_format(const Json& object, std::string_view tex
   if (format == nullptr) return ConfigError::kNotConfig;
   if (!format->is_number_unsigned()) return ConfigError::kMalformed;
   if (format->get<std::uint64_t>() != kConfigFormat) return ConfigError::kNewer;
-  const std::optional<std::size_t> digits = find_mac(text);
-  if (!digits) return text.ends_with('\n') ? ConfigError::kNotConfig : ConfigError::kTruncated;
-  return std::nullopt;
+  if (find_mac(text)) return std::nullopt;
+  const bool lacks_last_byte = find_mac(std::string(text) + '\n').has_value();
+  return lacks_last_byte ? ConfigError::kTruncated : ConfigError::kNotConfig;
 }
 
 }  // namespace
