@@ -19,6 +19,7 @@ Siv compute_siv(const KeyRing& keys, const SivContext& context, ByteView plain) 
 }
 
 void xor_stream(const KeyRing& keys, ByteView siv, ByteView in, Byte* out) {
+  if (in.empty()) return;  // libsodium wants pointers also then
   ByteArray<crypto_stream_xchacha20_NONCEBYTES> nonce{};
   std::copy(siv.begin(), siv.end(), nonce.begin());
   crypto_stream_xchacha20_xor(out, in.data(), in.size(), nonce.data(), keys.name_stream.data());
