@@ -49,6 +49,7 @@ struct Stat {
   std::uint64_t blocks = 0;
   timespec atime{}, mtime{}, ctime{}, btime{};
 };
+constexpr std::int64_t nanoseconds(const timespec& t) { return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec; }
 Result<Stat> statx(FdRef dir, const char* name);
 Result<Stat> statx(FdRef fd);
 

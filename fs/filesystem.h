@@ -21,6 +21,8 @@
 
 namespace coffer::fs {
 
+class Backing;
+
 // What the daemon does to the kernel's caches. Called from a thread of the file system's own, never with a lock held,
 // never from within a verb. May be empty (tests).
 struct KernelHooks {
@@ -66,6 +68,8 @@ using DirSink = std::function<bool(const ListedEntry&)>;
 class Filesystem {
  public:
   static Result<std::unique_ptr<Filesystem>> open(FilesystemOptions options);
+  // With another way to the disk than the system calls: for tests that lie about I/O (fs/backing.h).
+  static Result<std::unique_ptr<Filesystem>> open(FilesystemOptions options, std::unique_ptr<Backing> backing);
   // Writes out everything as shutdown() does, but has nobody to tell of failures except the log.
   ~Filesystem();
   Filesystem(const Filesystem&) = delete;

@@ -1,0 +1,62 @@
+// What is known of one directory beyond its entry: the ids its names are encrypted under, its pins, and entries that do
+// not lie under their computed name. FORMAT.md section 6.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "crypto/name_cipher.h"
+#include "fs/name_store.h"
+
+namespace coffer::fs {
+
+struct PinFile {
+  std::string file_name;
+  crypto::Pin pin;
+};
+
+using DirectoryIds = std::shared_ptr<const std::vector<crypto::DirId>>;
+
+class Directory {
+ public:
+  // Shared by whoever looks names up or lists, exclusive for whoever changes them. All kinds of one name are one name under
+  // this lock. Order between directories: by inode number (docs/LOCKING.md). What follows has a leaf lock of its own.
+  base::SharedMutex names;
+
+  // nullptr until known. Never empty; the first is the one new names use.
+  DirectoryIds ids() const EXCLUDES(mutex_);
+  std::vector<PinFile> pins() const EXCLUDES(mutex_);
+  // The first to say counts: a reader of the folder must not undo what a rename did meanwhile.
+  void set_ids_once(std::vector<crypto::DirId> ids, std::vector<PinFile> pins) EXCLUDES(mutex_);
+  void set_ids(std::vector<crypto::DirId> ids, std::vector<PinFile> pins) EXCLUDES(mutex_);
+
+  // Entries shown under a name that is not theirs: conflict copies and names of several kinds or ids. Refreshed at each
+  // listing.
+  bool find_odd(const std::string& shown, DecodedEntry& entry) const EXCLUDES(mutex_);
+  void set_odd(std::map<std::string, DecodedEntry> odd) EXCLUDES(mutex_);
+
+ private:
+  mutable base::Mutex mutex_;
+  DirectoryIds ids_ GUARDED_BY(mutex_);
+  std::vector<PinFile> pins_ GUARDED_BY(mutex_);  // all in the folder that are ours, fitting or not
+  std::map<std::string, DecodedEntry> odd_ GUARDED_BY(mutex_);
+};
+
+// Chooses the ids of a directory from its pins and its derived id. The first is for new names.
+std::vector<crypto::DirId> directory_ids(const crypto::DirId& derived, const std::vector<PinFile>& pins);
+
+// The entries of a listing under the names they are shown by: duplicates (kinds, ids) and decorated ones get a conflict
+// name of their own. `odd` receives those.
+struct ShownEntry {
+  std::string shown;
+  DecodedEntry decoded;
+  std::uint64_t ino = 0;
+  unsigned char type = 0;  // DT_* of the ciphertext entry
+};
+std::vector<ShownEntry> name_listing(std::vector<ShownEntry> entries, const std::vector<crypto::DirId>& ids,
+                                     std::map<std::string, DecodedEntry>& odd);
+
+}  // namespace coffer::fs

@@ -1,0 +1,208 @@
+#include "fs/file_state.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "crypto/random.h"
+
+namespace coffer::fs {
+namespace {
+
+crypto::Timestamp to_timestamp(const timespec& t) { return {t.tv_sec, static_cast<std::uint32_t>(t.tv_nsec)}; }
+
+void apply(const HeaderFacts& facts, crypto::FileHeader& header) {
+  header.mode = facts.mode;
+  header.uid = facts.uid;
+  header.gid = facts.gid;
+  header.rdev = facts.rdev;
+  header.kind = facts.kind;
+  header.parent = facts.parent;
+  header.name = facts.name;
+}
+
+const char* explain(crypto::HeaderError error) {
+  switch (error) {
+    case crypto::HeaderError::kNotOurs: return "has no Coffer header (incomplete, or not ours)";
+    case crypto::HeaderError::kNewer: return "was written by a newer version of Coffer";
+    case crypto::HeaderError::kDamaged: return "has a damaged header";
+    case crypto::HeaderError::kForged: return "has a header that does not authenticate";
+    case crypto::HeaderError::kOtherVault: return "belongs to another vault";
+  }
+  return "has a damaged header";
+}
+
+}  // namespace
+
+FileState::FileState(FileContext& context, UniqueFd fd, std::string label, bool writable)
+    : context_(context), fd_(std::move(fd)), label_(std::move(label)), writable_(writable), size_(0) {}
+
+FileState::~FileState() {
+  base::WriterLock lock(mutex_);
+  context_.dirty_bytes -= held_bytes_;
+}
+
+std::shared_ptr<FileState> FileState::create(FileContext& context, UniqueFd fd, const sys::Stat& stat,
+                                             std::string label, const HeaderFacts& facts) {
+  std::shared_ptr<FileState> file(new FileState(context, std::move(fd), std::move(label), true));
+  base::WriterLock lock(file->mutex_);
+  file->start_anew(facts, stat);
+  return file;
+}
+
+Result<std::shared_ptr<FileState>> FileState::open(FileContext& context, UniqueFd fd, const sys::Stat& stat,
+                                                   std::string label, bool writable, const HeaderFacts* replace) {
+  auto read = read_header(context, fd, stat, label);
+  if (!read && !(replace != nullptr && writable && read.error() == Errno(EIO))) return read.error();
+  std::shared_ptr<FileState> file(new FileState(context, std::move(fd), std::move(label), writable));
+  base::WriterLock lock(file->mutex_);
+  if (read) {
+    file->adopt(*std::move(read), stat);
+  } else {
+    // Unreadable, and about to be emptied: what lies there is cut off together with the old id.
+    COFFER_RETURN_IF_ERROR(context.backing.truncate(file->fd_, 0));
+    file->start_anew(*replace, stat);
+  }
+  return file;
+}
+
+void FileState::start_anew(const HeaderFacts& facts, const sys::Stat& stat) {
+  header_ = crypto::FileHeader{};
+  header_.clear.suite = context_.config.suite;
+  header_.clear.chunk_size = context_.config.chunk_size;
+  header_.clear.name_max = context_.config.name_max;
+  header_.clear.vault = context_.config.vault;
+  header_.clear.key_epoch = context_.config.key_epoch;
+  header_.clear.file = crypto::random_id<crypto::FileId>();
+  header_.birth = to_timestamp(stat.btime);
+  header_.mtime = to_timestamp(stat.mtime);
+  apply(facts, header_);
+  cipher_ = std::make_shared<FileCipher>(context_.keys, header_.clear);
+  trust_ = Trust::kConfirmed;
+  header_stored_ = false;
+  touch();
+  header_dirty_ = true;
+}
+
+void FileState::adopt(HeaderRead read, const sys::Stat& stat) {
+  header_ = std::move(read.header);
+  cipher_ = std::move(read.cipher);
+  prefetched_ = std::move(read.prefetched);
+  sums_ = {header_.content_sum, header_.clear.keyless_sum};
+  size_ = stored_size_ = header_.plain_size;
+  header_stored_ = true;
+  header_dirty_ = false;
+  note_stat(stat);
+  trust_ = context_.known_good.contains(stat) ? Trust::kConfirmed : Trust::kUnconfirmed;
+}
+
+Result<FileState::HeaderRead> FileState::read_header(FileContext& context, FdRef fd, const sys::Stat& stat,
+                                                     const std::string& label) {
+  // Header and first record in one read: for most files that is all there is.
+  crypto::Geometry usual(context.config.suite, context.config.chunk_size);
+  std::size_t want = static_cast<std::size_t>(
+      std::min<std::uint64_t>(stat.size, crypto::kHeaderSize + usual.record_size()));
+  HeaderRead result;
+  result.prefetched.resize(want);
+  COFFER_ASSIGN_OR_RETURN(std::size_t got, context.backing.pread(fd, result.prefetched, 0));
+  result.prefetched.resize(got);
+  auto fail = [&](const std::string& what) {
+    context.events.report(EventKind::kIntegrity, fmt::format("{}: {}", label, what));
+    return Errno(EIO);
+  };
+  if (got < crypto::kHeaderSize) return fail(fmt::format("incomplete: {} bytes, less than a header", stat.size));
+  std::span<const base::Byte, crypto::kHeaderSize> bytes(result.prefetched.data(), crypto::kHeaderSize);
+  auto clear = crypto::decode_clear(bytes);
+  if (!clear) return fail(explain(clear.error()));
+  result.cipher = std::make_shared<FileCipher>(context.keys, *clear);
+  auto header = crypto::decode(bytes, context.config.vault, result.cipher->keys);
+  if (!header) return fail(explain(header.error()));
+  result.header = *header;
+  if (header->clear.cipher_length != stat.size ||
+      result.cipher->geometry.plain_size(stat.size) != header->plain_size) {
+    return fail(fmt::format("incomplete: {} bytes, its header says {}", stat.size, header->clear.cipher_length));
+  }
+  return result;
+}
+
+crypto::FileId FileState::file_id() const {
+  base::ReaderLock lock(mutex_);
+  return header_.clear.file;
+}
+
+crypto::FileHeader FileState::header() const {
+  base::ReaderLock lock(mutex_);
+  return header_;
+}
+
+Errno FileState::damaged(const std::string& what) const {
+  context_.events.report(EventKind::kIntegrity, fmt::format("{}: {}", label_, what));
+  return Errno(EIO);
+}
+
+bool FileState::dirty() const {
+  base::ReaderLock lock(mutex_);
+  return dirty_since_.has_value() && !discarded_;
+}
+
+std::uint64_t FileState::dirty_bytes() const {
+  base::ReaderLock lock(mutex_);
+  return held_bytes_;
+}
+
+std::optional<FileState::Clock::time_point> FileState::dirty_since() const {
+  base::ReaderLock lock(mutex_);
+  return discarded_ ? std::nullopt : dirty_since_;
+}
+
+void FileState::discard() {
+  base::WriterLock lock(mutex_);
+  discarded_ = true;
+}
+
+void FileState::touch() {
+  if (!dirty_since_) dirty_since_ = Clock::now();
+  header_dirty_ = true;
+  prefetched_.clear();
+}
+
+void FileState::set_mtime(const timespec& mtime) {
+  base::WriterLock lock(mutex_);
+  mtime_ = mtime;
+}
+
+void FileState::update_facts(const HeaderFacts& facts, const timespec& mtime) {
+  base::WriterLock lock(mutex_);
+  crypto::FileHeader updated = header_;
+  apply(facts, updated);
+  updated.mtime = to_timestamp(mtime);
+  if (updated == header_) return;
+  header_ = std::move(updated);
+  mtime_ = mtime;
+  header_dirty_ = true;
+  if (!dirty_since_) dirty_since_ = Clock::now();
+}
+
+void FileState::note_stat(const sys::Stat& stat) {
+  own_ctime_ns_ = sys::nanoseconds(stat.ctime);
+  own_length_ = stat.size;
+}
+
+void FileState::note_own_change(const sys::Stat& stat) {
+  base::WriterLock lock(mutex_);
+  note_stat(stat);
+}
+
+Result<bool> FileState::refresh(const sys::Stat& stat) {
+  {
+    base::ReaderLock lock(mutex_);
+    if (dirty_since_ || (own_ctime_ns_ == sys::nanoseconds(stat.ctime) && own_length_ == stat.size)) return false;
+  }
+  COFFER_ASSIGN_OR_RETURN(HeaderRead read, read_header(context_, fd_, stat, label_));
+  base::WriterLock lock(mutex_);
+  if (dirty_since_) return false;  // written to meanwhile: what is held here counts
+  adopt(std::move(read), stat);
+  return true;
+}
+
+}  // namespace coffer::fs

@@ -1,0 +1,222 @@
+// One open ciphertext file: its header, its sums, and the chunks that are newer than the disk.
+//
+// Shared by all handles of an inode. What is written reaches the disk in three places only, all in file_store.cc: whole
+// chunks of large writes at once, everything else when write_out() is called (close, fsync, a few seconds, memory).
+// Rules it keeps (FORMAT.md 4, design notes in docs/ARCHITECTURE.md):
+//  - the sums in memory are those of the records on disk, so the header can be written at any time after the records;
+//  - a chunk whose write failed stays here with its plaintext, is read from here, and is tried again at each write_out();
+//  - nothing is written to a file whose content sum has not been confirmed, unless it is rewritten from empty.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "crypto/chunk_cipher.h"
+#include "crypto/file_header.h"
+#include "crypto/geometry.h"
+#include "crypto/keys.h"
+#include "crypto/vault_config.h"
+#include "fs/backing.h"
+#include "fs/events.h"
+#include "fs/known_good.h"
+#include "fs/types.h"
+
+namespace coffer::fs {
+
+// What all files of a mount share. Outlives them.
+struct FileContext {
+  Backing& backing;
+  const crypto::KeyRing& keys;
+  const crypto::VaultConfig& config;
+  Events& events;
+  KnownGood& known_good;
+  crypto::WriterId writer;
+  std::uint64_t dirty_bytes_max = 0;
+  std::atomic<std::uint64_t> dirty_bytes{0};  // plaintext held by all files
+};
+
+// The part of the header that says whose and where the file is.
+struct HeaderFacts {
+  mode_t mode = 0;  // with type bits
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::uint64_t rdev = 0;
+  crypto::Kind kind = crypto::Kind::kFileOrDirectory;
+  crypto::DirId parent;
+  std::string name;
+};
+
+// What a file's id, suite and chunk size determine. Constant; safe for concurrent use.
+struct FileCipher {
+  FileCipher(const crypto::KeyRing& ring, const crypto::ClearHeader& clear)
+      : keys(ring, clear.suite, clear.file), chunks(clear.suite, keys), geometry(clear.suite, clear.chunk_size) {}
+  crypto::FileKeys keys;
+  crypto::ChunkCipher chunks;
+  crypto::Geometry geometry;
+};
+
+class FileState {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // A file just created, empty below: gets a new id; its header is written at the first write_out().
+  static std::shared_ptr<FileState> create(FileContext& context, UniqueFd fd, const sys::Stat& stat, std::string label,
+                                           const HeaderFacts& facts);
+  // `label` names the ciphertext file in the log. With `replace`, a file that cannot be read (incomplete, damaged header)
+  // starts anew instead of failing: the caller is about to truncate it to nothing. Errors: EIO, and those of reading.
+  static Result<std::shared_ptr<FileState>> open(FileContext& context, UniqueFd fd, const sys::Stat& stat,
+                                                 std::string label, bool writable, const HeaderFacts* replace);
+  ~FileState();
+  FileState(const FileState&) = delete;
+  FileState& operator=(const FileState&) = delete;
+
+  FdRef fd() const { return fd_; }
+  bool writable() const { return writable_; }
+  const std::string& label() const { return label_; }
+  crypto::FileId file_id() const EXCLUDES(mutex_);
+  crypto::FileHeader header() const EXCLUDES(mutex_);
+  std::uint64_t size() const { return size_.load(std::memory_order_acquire); }
+
+  // --- content; offsets and lengths in plaintext bytes ---------------------------------------------------------------
+  Result<std::size_t> read(std::uint64_t offset, ByteSpan out) EXCLUDES(mutex_);
+  // `patient`: the kernel has nobody to tell of a failure, so what cannot be stored is kept and told at write_out().
+  Status write(std::uint64_t offset, ByteView data, bool patient) EXCLUDES(mutex_);
+  Status truncate(std::uint64_t size) EXCLUDES(mutex_);
+  Status punch(std::uint64_t offset, std::uint64_t length) EXCLUDES(mutex_);
+  // Room below for this range; the size grows to its end unless keep_size.
+  Status allocate(std::uint64_t offset, std::uint64_t length, bool keep_size) EXCLUDES(mutex_);
+  // Only meaningful while nobody may write. Errors: ENXIO.
+  Result<std::uint64_t> seek(std::uint64_t offset, int whence) EXCLUDES(mutex_);
+
+  // --- reaching the disk ---------------------------------------------------------------------------------------------
+  // All chunks, then length, header and mtime. Tries everything; the first error. Cheap if there is nothing to do.
+  Status write_out() EXCLUDES(mutex_);
+  // write_out(), then fsync or fdatasync.
+  Status sync(bool data_only) EXCLUDES(mutex_);
+  bool dirty() const EXCLUDES(mutex_);
+  std::uint64_t dirty_bytes() const EXCLUDES(mutex_);
+  // When the oldest change not yet written out was made; nothing if there is none.
+  std::optional<Clock::time_point> dirty_since() const EXCLUDES(mutex_);
+  // No write_out() any more: the file has no name left, what is held may go with it.
+  void discard() EXCLUDES(mutex_);
+
+  // The mtime that people see, to be kept over our own later writes to the ciphertext.
+  void set_mtime(const timespec& mtime) EXCLUDES(mutex_);
+  // Brings header fields up to date; written at the next write_out() if any differ.
+  void update_facts(const HeaderFacts& facts, const timespec& mtime) EXCLUDES(mutex_);
+  // The disk is in a state that our own doing explains.
+  void note_own_change(const sys::Stat& stat) EXCLUDES(mutex_);
+  // If somebody else changed the file below: reads it anew (only if nothing is held here) and says true. Errors: as open().
+  Result<bool> refresh(const sys::Stat& stat) EXCLUDES(mutex_);
+
+  // Checks the content sum now unless known. Errors: EIO (reported).
+  Status confirm() EXCLUDES(mutex_, confirm_mutex_);
+  // Above kCheckFirstMax and not yet confirmed: confirm() is to be called from a background thread.
+  bool needs_background_check() const;
+
+  // Handles that may write; the kernel may hold dirty pages while there are any.
+  std::atomic<int> writers{0};
+
+ private:
+  enum class Trust { kUnconfirmed, kConfirmed, kPoisoned };
+  // A chunk newer than the disk.
+  struct DirtyChunk {
+    base::Bytes data;                         // what is valid of it; the rest up to the chunk's length is zero
+    std::optional<crypto::SumTerms> counted;  // what the record on disk adds to sums_
+  };
+  struct Records {  // sealed records of neighbouring chunks
+    std::shared_ptr<const FileCipher> cipher;
+    std::uint64_t first = 0;
+    base::Bytes bytes;
+    std::vector<crypto::SumTerms> terms;
+  };
+
+  struct HeaderRead {
+    crypto::FileHeader header;
+    std::shared_ptr<const FileCipher> cipher;
+    base::Bytes prefetched;
+  };
+
+  FileState(FileContext& context, UniqueFd fd, std::string label, bool writable);
+
+  // file_state.cc
+  static Result<HeaderRead> read_header(FileContext& context, FdRef fd, const sys::Stat& stat, const std::string& label);
+  void start_anew(const HeaderFacts& facts, const sys::Stat& stat) REQUIRES(mutex_);
+  void adopt(HeaderRead read, const sys::Stat& stat) REQUIRES(mutex_);
+  void note_stat(const sys::Stat& stat) REQUIRES(mutex_);
+  // Reports a chunk or the whole as not authentic and gives the EIO to return.
+  Errno damaged(const std::string& what) const;
+
+  // file_check.cc
+  Result<crypto::Sums> stored_sums() REQUIRES_SHARED(mutex_);
+
+  // file_read.cc
+  Result<std::size_t> read_locked(std::uint64_t offset, ByteSpan out) REQUIRES_SHARED(mutex_);
+  Status read_stored(std::uint64_t first, std::uint64_t last, std::uint64_t offset, ByteSpan out)
+      REQUIRES_SHARED(mutex_);
+  Status open_record(std::uint64_t index, ByteView record, ByteSpan plain) REQUIRES_SHARED(mutex_);
+  Result<bool> is_hole(std::uint64_t index) REQUIRES_SHARED(mutex_);
+  Result<std::size_t> stored_bytes(std::uint64_t offset, ByteSpan out) REQUIRES_SHARED(mutex_);
+
+  // file_write.cc
+  Status write_locked(std::uint64_t offset, ByteView data, Records* sealed, bool patient) REQUIRES(mutex_);
+  Status hold(std::uint64_t offset, ByteView data) REQUIRES(mutex_);
+  Result<DirtyChunk*> dirty_chunk(std::uint64_t index, bool load) REQUIRES(mutex_);
+  Status grow(std::uint64_t size) REQUIRES(mutex_);
+  Status shrink(std::uint64_t size) REQUIRES(mutex_);
+  Status zero(std::uint64_t offset, std::uint64_t length) REQUIRES(mutex_);
+  Status punch_chunks(std::uint64_t begin, std::uint64_t end) REQUIRES(mutex_);
+  void drop_dirty(std::map<std::uint64_t, DirtyChunk>::iterator chunk) REQUIRES(mutex_);
+  void touch() REQUIRES(mutex_);
+
+  // file_store.cc
+  static Records seal(std::shared_ptr<const FileCipher> cipher, std::uint64_t first, ByteView plain);
+  Result<std::optional<crypto::SumTerms>> counted_terms(std::uint64_t index) REQUIRES(mutex_);
+  Status store_sealed(const Records& records, ByteView plain, bool patient) REQUIRES(mutex_);
+  Status store_dirty() REQUIRES(mutex_);
+  Status store_run(std::uint64_t first, std::uint64_t count) REQUIRES(mutex_);
+  Status store_new_file() REQUIRES(mutex_);
+  Status subtract_range(std::uint64_t begin, std::uint64_t end) REQUIRES(mutex_);
+  Status store_length() REQUIRES(mutex_);
+  Status store_header() REQUIRES(mutex_);
+  crypto::HeaderBytes next_header() REQUIRES(mutex_);
+  Status stored_all() REQUIRES(mutex_);
+  Status write_out_locked() REQUIRES(mutex_);
+
+  FileContext& context_;
+  const UniqueFd fd_;
+  const std::string label_;
+  const bool writable_;
+
+  mutable base::SharedMutex mutex_;
+  // Replaced only by refresh(); a writer that sealed before it took the mutex compares.
+  std::shared_ptr<const FileCipher> cipher_ GUARDED_BY(mutex_);
+  crypto::FileHeader header_ GUARDED_BY(mutex_);     // as last written or read; sums live in sums_
+  crypto::Sums sums_ GUARDED_BY(mutex_);             // of the records on disk
+  std::atomic<std::uint64_t> size_;                  // plaintext; written under mutex_
+  std::uint64_t stored_size_ GUARDED_BY(mutex_) = 0;  // plaintext size that the records on disk make up
+  bool header_stored_ GUARDED_BY(mutex_) = false;
+  bool header_dirty_ GUARDED_BY(mutex_) = false;
+  bool discarded_ GUARDED_BY(mutex_) = false;
+  std::map<std::uint64_t, DirtyChunk> dirty_ GUARDED_BY(mutex_);
+  std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;   // in dirty_, counted in context_.dirty_bytes too
+  std::optional<Clock::time_point> dirty_since_ GUARDED_BY(mutex_);
+  std::optional<timespec> mtime_ GUARDED_BY(mutex_);  // to be set again after our own writes
+  base::Bytes prefetched_ GUARDED_BY(mutex_);         // header and first record as read at open, while still true
+  std::int64_t own_ctime_ns_ GUARDED_BY(mutex_) = 0;  // state of the disk that we know
+  std::uint64_t own_length_ GUARDED_BY(mutex_) = 0;
+
+  std::atomic<Trust> trust_{Trust::kUnconfirmed};
+  base::Mutex confirm_mutex_;  // one check at a time; before mutex_
+};
+
+// Content sums of files up to this size are checked before the first byte is served (design 3.8).
+constexpr std::uint64_t kCheckFirstMax = std::uint64_t{16} << 20;
+
+}  // namespace coffer::fs

@@ -1,0 +1,280 @@
+// The only places where the content of a ciphertext file changes on disk: records, length, header, in this order.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "base/log.h"
+#include "crypto/random.h"
+#include "fs/file_state.h"
+
+namespace coffer::fs {
+namespace {
+
+// Chunks sealed into one write.
+constexpr std::uint64_t kChunksPerStore = 64;
+// GCM with random nonces stays safe up to 2^32 seals of one key (NIST SP 800-38D, 8.3).
+constexpr std::uint64_t kSealsMax = std::uint64_t{1} << 32;
+
+crypto::Timestamp now() {
+  timespec t;
+  ::clock_gettime(CLOCK_REALTIME, &t);
+  return {t.tv_sec, static_cast<std::uint32_t>(t.tv_nsec)};
+}
+
+iovec as_iovec(ByteView bytes) { return {const_cast<base::Byte*>(bytes.data()), bytes.size()}; }
+
+}  // namespace
+
+FileState::Records FileState::seal(std::shared_ptr<const FileCipher> cipher, std::uint64_t first, ByteView plain) {
+  const crypto::Geometry& geometry = cipher->geometry;
+  const std::size_t chunk_size = geometry.chunk_size();
+  const std::size_t count = (plain.size() + chunk_size - 1) / chunk_size;
+  const std::size_t nonce = crypto::nonce_size(cipher->chunks.suite());
+  Records records;
+  records.first = first;
+  records.bytes.resize(plain.size() + count * geometry.overhead());
+  records.terms.reserve(count);
+  base::Bytes nonces(count * nonce);
+  crypto::random_bytes(nonces);  // one call for all: a system call each would be a tenth of the time
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    ByteView chunk = plain.subspan(i * chunk_size, std::min(chunk_size, plain.size() - i * chunk_size));
+    ByteSpan record = ByteSpan(records.bytes).subspan(at, chunk.size() + geometry.overhead());
+    records.terms.push_back(
+        cipher->chunks.seal({first + i}, ByteView(nonces).subspan(i * nonce, nonce), chunk, record));
+    at += record.size();
+  }
+  records.cipher = std::move(cipher);
+  return records;
+}
+
+// What the record on disk adds to sums_; nothing where there is none or a hole.
+Result<std::optional<crypto::SumTerms>> FileState::counted_terms(std::uint64_t index) {
+  const crypto::Geometry& geometry = cipher_->geometry;
+  const std::uint32_t length = geometry.chunk_length({index}, stored_size_);
+  if (length == 0) return std::optional<crypto::SumTerms>{};
+  base::ByteArray<crypto::kTrailerSize> trailer;
+  const std::uint64_t end = geometry.record_begin({index}).value + length + geometry.overhead();
+  COFFER_ASSIGN_OR_RETURN(std::size_t got, stored_bytes(end - trailer.size(), trailer));
+  if (got != trailer.size()) return damaged(fmt::format("chunk {}: the file is shorter than when it was opened", index));
+  if (base::all_zero(trailer)) return std::optional<crypto::SumTerms>{};
+  return std::optional(cipher_->chunks.terms({index}, trailer));
+}
+
+Status FileState::store_sealed(const Records& records, ByteView plain, bool patient) {
+  const crypto::Geometry& geometry = cipher_->geometry;
+  const std::uint64_t count = records.terms.size();
+  const std::uint64_t end = records.first + count;
+  if (header_.seals + count > kSealsMax) return Errno(EFBIG);
+  COFFER_RETURN_IF_ERROR(subtract_range(records.first, end));
+  for (auto held = dirty_.lower_bound(records.first); held != dirty_.end() && held->first < end;) drop_dirty(held++);
+  header_.seals += count;
+  Status written =
+      context_.backing.pwritev(fd_, {as_iovec(records.bytes)}, geometry.record_begin({records.first}).value);
+  if (written) {
+    for (const crypto::SumTerms& terms : records.terms) sums_.add(terms);
+    stored_size_ = std::max(stored_size_, end * geometry.chunk_size());
+    return base::ok();
+  }
+  // What lies there now is unknown and counts in no sum: keep the plaintext, all of it.
+  for (std::uint64_t i = 0; i < count; ++i) {
+    ByteView chunk = plain.subspan(static_cast<std::size_t>(i * geometry.chunk_size()), geometry.chunk_size());
+    dirty_[records.first + i] = DirtyChunk{base::Bytes(chunk.begin(), chunk.end()), std::nullopt};
+    held_bytes_ += chunk.size();
+    context_.dirty_bytes += chunk.size();
+  }
+  static_cast<void>(context_.backing.truncate(fd_, geometry.cipher_length(stored_size_)));
+  if (patient && context_.dirty_bytes <= context_.dirty_bytes_max) return base::ok();
+  return written;
+}
+
+// Takes the records of chunks [begin, end) out of the sums, those held in memory and those only on disk.
+Status FileState::subtract_range(std::uint64_t begin, std::uint64_t end) {
+  const crypto::Geometry& geometry = cipher_->geometry;
+  const std::uint64_t stored_end = std::min(end, geometry.chunk_count(stored_size_));
+  crypto::Sums gone;
+  for (std::uint64_t index = begin; index < stored_end; ++index) {
+    if (dirty_.count(index) != 0) continue;
+    COFFER_ASSIGN_OR_RETURN(std::optional<crypto::SumTerms> counted, counted_terms(index));
+    if (counted) {
+      gone.add(*counted);
+      continue;
+    }
+    // A hole, often a long one: jump to where the file below has data again.
+    auto data = context_.backing.seek(fd_, geometry.record_begin({index}).value, SEEK_DATA);
+    if (!data && data.error() == Errno(ENXIO)) break;
+    if (data && geometry.chunk_of_cipher({*data}).value > index + 1) index = geometry.chunk_of_cipher({*data}).value - 1;
+  }
+  for (auto held = dirty_.lower_bound(begin); held != dirty_.end() && held->first < end; ++held) {
+    if (held->second.counted) gone.add(*held->second.counted);
+    held->second.counted.reset();
+  }
+  sums_.content.value -= gone.content.value;
+  sums_.keyless -= gone.keyless;
+  return base::ok();
+}
+
+Status FileState::store_dirty() {
+  Status first_error = base::ok();
+  for (auto at = dirty_.begin(); at != dirty_.end();) {
+    const std::uint64_t first = at->first;
+    std::uint64_t count = 0;
+    while (at != dirty_.end() && at->first == first + count && count < kChunksPerStore) ++at, ++count;
+    Status stored = store_run(first, count);
+    if (!stored && first_error) first_error = stored;
+  }
+  return first_error;
+}
+
+// `count` neighbouring chunks, all held in memory.
+Status FileState::store_run(std::uint64_t first, std::uint64_t count) {
+  const crypto::Geometry& geometry = cipher_->geometry;
+  if (header_.seals + count > kSealsMax) return Errno(EFBIG);
+  base::Bytes plain;
+  plain.reserve(static_cast<std::size_t>(count) * geometry.chunk_size());
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const base::Bytes& data = dirty_.at(first + i).data;
+    const std::size_t begin = plain.size();
+    const std::size_t length = geometry.chunk_length({first + i}, size_);
+    plain.insert(plain.end(), data.begin(), data.begin() + static_cast<std::ptrdiff_t>(std::min(length, data.size())));
+    plain.resize(begin + length);
+  }
+  Records records = seal(cipher_, first, plain);
+  header_.seals += count;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    DirtyChunk& chunk = dirty_.at(first + i);
+    if (chunk.counted) sums_.subtract(*chunk.counted);
+    chunk.counted.reset();  // from here on what lies on disk is unknown
+  }
+  Status written = context_.backing.pwritev(fd_, {as_iovec(records.bytes)}, geometry.record_begin({first}).value);
+  if (!written) {
+    if (first * geometry.chunk_size() >= stored_size_) {
+      static_cast<void>(context_.backing.truncate(fd_, geometry.cipher_length(stored_size_)));
+    }
+    return written;
+  }
+  for (const crypto::SumTerms& terms : records.terms) sums_.add(terms);
+  for (std::uint64_t i = 0; i < count; ++i) drop_dirty(dirty_.find(first + i));
+  stored_size_ = std::max(stored_size_, first * geometry.chunk_size() + plain.size());
+  return base::ok();
+}
+
+// A new file that is still all in memory: header and records in one write.
+Status FileState::store_new_file() {
+  const crypto::Geometry& geometry = cipher_->geometry;
+  base::Bytes plain;
+  plain.reserve(static_cast<std::size_t>(size_));
+  for (const auto& [index, chunk] : dirty_) {
+    plain.insert(plain.end(), chunk.data.begin(), chunk.data.end());
+    plain.resize(static_cast<std::size_t>(index * geometry.chunk_size()) + geometry.chunk_length({index}, size_));
+  }
+  Records records = seal(cipher_, 0, plain);
+  crypto::Sums before = std::exchange(sums_, {});
+  for (const crypto::SumTerms& terms : records.terms) sums_.add(terms);
+  header_.seals += records.terms.size();
+  crypto::HeaderBytes header = next_header();
+  std::vector<iovec> parts{as_iovec(header)};
+  if (!records.bytes.empty()) parts.push_back(as_iovec(records.bytes));
+  Status written = context_.backing.pwritev(fd_, std::move(parts), 0);
+  if (!written) {
+    sums_ = before;
+    static_cast<void>(context_.backing.truncate(fd_, 0));
+    return written;
+  }
+  while (!dirty_.empty()) drop_dirty(dirty_.begin());
+  stored_size_ = size_;
+  return base::ok();
+}
+
+Status FileState::store_length() {
+  if (stored_size_ == size_) return base::ok();
+  COFFER_RETURN_IF_ERROR(context_.backing.truncate(fd_, cipher_->geometry.cipher_length(size_)));
+  stored_size_ = size_;
+  return base::ok();
+}
+
+crypto::HeaderBytes FileState::next_header() {
+  header_.plain_size = size_;
+  header_.content_sum = sums_.content;
+  header_.clear.keyless_sum = sums_.keyless;
+  header_.clear.cipher_length = cipher_->geometry.cipher_length(size_);
+  header_.version += 1;
+  header_.writer = context_.writer;
+  header_.mtime = mtime_ ? crypto::Timestamp{mtime_->tv_sec, static_cast<std::uint32_t>(mtime_->tv_nsec)} : now();
+  return crypto::encode(header_, cipher_->keys);
+}
+
+Status FileState::store_header() {
+  crypto::HeaderBytes header = next_header();
+  return context_.backing.pwritev(fd_, {as_iovec(header)}, 0);
+}
+
+// Everything is on disk: set the mtime that people see, and remember the state as good.
+Status FileState::stored_all() {
+  header_stored_ = true;
+  header_dirty_ = false;
+  dirty_since_.reset();
+  if (mtime_) {
+    const timespec times[2] = {{0, UTIME_OMIT}, *mtime_};
+    COFFER_RETURN_IF_ERROR(context_.backing.utimens(fd_, times));
+    mtime_.reset();
+  }
+  COFFER_ASSIGN_OR_RETURN(sys::Stat stat, context_.backing.stat(fd_));
+  note_stat(stat);
+  context_.known_good.insert(stat);
+  return base::ok();
+}
+
+Status FileState::write_out_locked() {
+  if (!dirty_since_ || discarded_) return base::ok();
+  const std::uint64_t chunks = cipher_->geometry.chunk_count(size_);
+  if (!header_stored_ && stored_size_ == 0 && dirty_.size() == chunks && chunks <= kChunksPerStore) {
+    COFFER_RETURN_IF_ERROR(store_new_file());
+    return stored_all();
+  }
+  COFFER_RETURN_IF_ERROR(store_dirty());
+  COFFER_RETURN_IF_ERROR(store_length());
+  COFFER_RETURN_IF_ERROR(store_header());
+  return stored_all();
+}
+
+Status FileState::write_out() {
+  if (!writable_) return base::ok();
+  base::WriterLock lock(mutex_);
+  return write_out_locked();
+}
+
+Status FileState::sync(bool data_only) {
+  COFFER_RETURN_IF_ERROR(write_out());
+  return data_only ? context_.backing.fdatasync(fd_) : context_.backing.fsync(fd_);
+}
+
+// Whole chunks become holes.
+Status FileState::punch_chunks(std::uint64_t begin, std::uint64_t end) {
+  const crypto::Geometry& geometry = cipher_->geometry;
+  COFFER_RETURN_IF_ERROR(subtract_range(begin, end));
+  for (auto held = dirty_.lower_bound(begin); held != dirty_.end() && held->first < end;) drop_dirty(held++);
+  const std::uint64_t stored_end = std::min(end, geometry.chunk_count(stored_size_));
+  if (begin >= stored_end) return base::ok();
+  const std::uint64_t from = geometry.record_begin({begin}).value;
+  const std::uint64_t to = geometry.record_begin({stored_end - 1}).value +
+                           geometry.chunk_length({stored_end - 1}, stored_size_) + geometry.overhead();
+  Status punched = context_.backing.fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, to - from);
+  if (!punched && punched.error() == Errno(EOPNOTSUPP)) {
+    const base::Bytes zeros(1 << 20);
+    punched = base::ok();
+    for (std::uint64_t at = from; at < to && punched;) {
+      std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(zeros.size(), to - at));
+      punched = context_.backing.pwritev(fd_, {as_iovec(ByteView(zeros).first(part))}, at);
+      at += part;
+    }
+  }
+  if (!punched) {
+    // Some may be zero and some not: hold zeros for all of them, to be stored as records at the next write_out().
+    for (std::uint64_t index = begin; index < stored_end; ++index) dirty_[index] = DirtyChunk{};
+  }
+  return punched;
+}
+
+}  // namespace coffer::fs

@@ -1,0 +1,268 @@
+// The inside of Filesystem, shared by the fs_*.cc files that hold its verbs. Not for anybody else.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "base/mutex.h"
+#include "crypto/xattr_cipher.h"
+#include "fs/backing.h"
+#include "fs/directory.h"
+#include "fs/directory_fds.h"
+#include "fs/events.h"
+#include "fs/file_state.h"
+#include "fs/filesystem.h"
+#include "fs/inode_table.h"
+#include "fs/known_good.h"
+#include "fs/name_store.h"
+#include "fs/settler.h"
+
+namespace coffer::fs {
+
+struct OpenFile {
+  InodeRef inode;
+  std::shared_ptr<FileState> file;
+  bool may_write = false;
+};
+
+struct OpenDirectory {
+  InodeRef inode;
+  SharedFd fd;
+  base::Mutex mutex;
+  std::vector<ShownEntry> entries GUARDED_BY(mutex);  // as of the last listing from the start
+};
+
+// Handles by number. Thread-safe; a leaf.
+template <class T>
+class HandleTable {
+ public:
+  HandleId insert(std::shared_ptr<T> object) {
+    base::WriterLock lock(mutex_);
+    HandleId id{next_++};
+    objects_.emplace(id.value, std::move(object));
+    return id;
+  }
+  std::shared_ptr<T> get(HandleId id) const {
+    base::ReaderLock lock(mutex_);
+    auto found = objects_.find(id.value);
+    return found == objects_.end() ? nullptr : found->second;
+  }
+  std::shared_ptr<T> remove(HandleId id) {
+    base::WriterLock lock(mutex_);
+    auto found = objects_.find(id.value);
+    if (found == objects_.end()) return nullptr;
+    std::shared_ptr<T> object = std::move(found->second);
+    objects_.erase(found);
+    return object;
+  }
+  std::vector<std::shared_ptr<T>> all() const {
+    base::ReaderLock lock(mutex_);
+    std::vector<std::shared_ptr<T>> result;
+    for (const auto& [id, object] : objects_) result.push_back(object);
+    return result;
+  }
+
+ private:
+  mutable base::SharedMutex mutex_;
+  std::uint64_t next_ GUARDED_BY(mutex_) = 1;
+  std::unordered_map<std::uint64_t, std::shared_ptr<T>> objects_ GUARDED_BY(mutex_);
+};
+
+// A directory made ready for work on its names.
+struct OpenedDir {
+  InodeRef inode;
+  SharedFd fd;
+  DirectoryIds ids;
+  FdRef at() const { return FdRef(*fd); }
+  base::SharedMutex& names() const { return inode->directory->names; }
+};
+
+// An entry of a directory as it lies on disk now.
+struct FoundEntry {
+  EntryName name;        // on disk, and full ciphertext name
+  crypto::DirId under;   // id it is encrypted under
+  crypto::Kind kind = crypto::Kind::kFileOrDirectory;
+  bool odd = false;      // not where new names would put it
+  sys::Stat stat;
+  bool is_directory() const { return S_ISDIR(stat.mode); }
+};
+
+// Where an inode lies, ready for system calls.
+struct Located {
+  SharedFd dir;
+  std::string entry;  // "." for the root
+  sys::Stat stat;
+  FdRef at() const { return FdRef(*dir); }
+};
+
+class Filesystem::Impl {
+ public:
+  Impl(FilesystemOptions options, std::unique_ptr<Backing> backing);
+  ~Impl();
+  Status start();
+
+  // fs_names.cc
+  Result<Attr> lookup(InodeId parent, std::string_view name);
+  Result<Attr> mkdir(InodeId parent, std::string_view name, mode_t mode, const Caller& caller);
+  Result<Attr> mknod(InodeId parent, std::string_view name, mode_t mode, dev_t rdev, const Caller& caller);
+  Result<Attr> symlink(InodeId parent, std::string_view name, std::string_view target, const Caller& caller);
+  Result<Attr> link(InodeId inode, InodeId parent, std::string_view name);
+  Result<Created> create(InodeId parent, std::string_view name, mode_t mode, int flags, const Caller& caller);
+  Status unlink(InodeId parent, std::string_view name);
+  Status rmdir(InodeId parent, std::string_view name);
+  // fs_rename.cc
+  Status rename(InodeId parent, std::string_view name, InodeId new_parent, std::string_view new_name, unsigned flags);
+  // fs_attrs.cc
+  Result<Attr> getattr(InodeId inode);
+  Result<Attr> setattr(InodeId inode, const AttrChange& change);
+  Result<std::string> readlink(InodeId inode);
+  Result<StatFs> statfs();
+  // fs_xattrs.cc
+  Result<base::Bytes> getxattr(InodeId inode, std::string_view name);
+  Result<std::vector<std::string>> listxattr(InodeId inode);
+  Status setxattr(InodeId inode, std::string_view name, ByteView value, int flags);
+  Status removexattr(InodeId inode, std::string_view name);
+  // fs_files.cc
+  Result<Opened> open_file(InodeId inode, int flags, bool kill_suidgid);
+  Result<std::size_t> read(HandleId handle, std::uint64_t offset, ByteSpan out);
+  Result<std::size_t> write(HandleId handle, std::uint64_t offset, ByteView data, WriteFlags flags);
+  Status flush(HandleId handle);
+  void release(HandleId handle);
+  Status fsync(HandleId handle, bool data_only);
+  Status fallocate(HandleId handle, int mode, std::uint64_t offset, std::uint64_t length);
+  Result<std::uint64_t> lseek(HandleId handle, std::uint64_t offset, int whence);
+  Result<std::size_t> copy_file_range(HandleId from, std::uint64_t from_offset, HandleId to, std::uint64_t to_offset,
+                                      std::size_t length);
+  // fs_lists.cc
+  Result<HandleId> open_directory(InodeId inode);
+  Status list(HandleId handle, std::uint64_t offset, bool plus, const DirSink& sink);
+  void release_directory(HandleId handle);
+  Status fsync_directory(HandleId handle);
+  // filesystem.cc
+  Status sync();
+  Status shutdown();
+  FilesystemStatus status() const;
+  Status sync_below();
+
+  FilesystemOptions options_;
+  std::unique_ptr<Backing> backing_;
+  Events events_;
+  KnownGood known_good_;
+  NameStore names_;
+  InodeTable inodes_;
+  DirectoryFds directory_fds_;
+  FileContext file_context_;
+  crypto::XattrCipher xattrs_;
+  HandleTable<OpenFile> files_;
+  HandleTable<OpenDirectory> directories_;
+  SharedFd root_fd_;
+  std::unique_ptr<Settler> settler_;
+  std::atomic<bool> stopped_{false};
+  const bool privileged_;
+
+  // --- finding things: fs_locate.cc. Take no `names` lock; work with and without one held. ---------------------------
+  Result<InodeRef> known(InodeId id);
+  Result<SharedFd> directory_fd(const InodeRef& directory);
+  Result<OpenedDir> open_dir(InodeId id);
+  Result<OpenedDir> open_dir(const InodeRef& directory);
+  Result<DirectoryIds> directory_ids_of(const InodeRef& directory, FdRef fd);
+  // The id that the place of `directory` gives it, and whether one is pinned.
+  Result<crypto::DirId> derived_id_of(const InodeRef& directory);
+  Result<EntryName> entry_of(const InodeRef& parent, const Place& place, crypto::Kind kind);
+  // Verified against the inode's identity. Errors: ESTALE.
+  Result<Located> locate(const InodeRef& inode);
+  // With dir.names() held. ENOENT if there is none.
+  Result<FoundEntry> find_entry(const OpenedDir& dir, std::string_view name);
+  InodeRef ref(const OpenedDir& dir, const FoundEntry& found, std::string_view name, std::uint64_t lookups);
+  Result<Attr> attr_of(const InodeRef& inode, FdRef dir, const std::string& entry, const sys::Stat& stat);
+  Result<Attr> attr_of(const InodeRef& inode, const Located& located);
+  std::uint64_t plain_size_of(std::uint64_t cipher_length) const;
+  Status check_name(std::string_view name) const;
+  Status check_writable() const;
+
+  // --- listing: fs_lists.cc ------------------------------------------------------------------------------------------
+  Result<std::vector<ShownEntry>> read_names(const OpenedDir& dir) EXCLUDES(reported_mutex_);
+  // False: the sink has no room.
+  Result<bool> list_one(const OpenedDir& dir, const ShownEntry& entry, std::uint64_t next, bool plus,
+                        const DirSink& sink);
+
+  // --- modes (FORMAT.md section 8): fs_modes.cc ----------------------------------------------------------------------
+  // What to create with below so that the owner keeps access; the same if nothing needs hiding.
+  mode_t mode_below(mode_t mode, bool is_directory) const;
+  // Sets the true permission bits of an entry.
+  Status set_mode(const Inode& inode, FdRef dir, const std::string& entry, mode_t mode);
+  Result<mode_t> true_mode(const Inode& inode, FdRef dir, const std::string& entry, const sys::Stat& stat);
+
+  // --- attributes that are encrypted: fs_xattrs.cc -------------------------------------------------------------------
+  Result<crypto::Id<struct XattrOwnerTag>> xattr_owner(const Inode& inode, FdRef dir, const std::string& entry);
+  Result<base::Bytes> get_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name);
+  Status set_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name, ByteView value,
+                    int flags);
+
+  // --- open files: fs_files.cc ---------------------------------------------------------------------------------------
+  // The open file of an inode, opening it if need be. `truncate`: its content is about to go.
+  Result<std::shared_ptr<FileState>> file_state(const InodeRef& inode, bool write, bool truncate);
+  Opened make_handle(const InodeRef& inode, std::shared_ptr<FileState> file, bool may_write);
+  Status write_out(const InodeRef& inode, const std::shared_ptr<FileState>& file);
+  void settle(const InodeRef& inode);
+  Status kill_suidgid(const InodeRef& inode, const std::shared_ptr<FileState>& file);
+  Result<HeaderFacts> facts_of(const InodeRef& inode, const sys::Stat& stat);
+  // Does the header name the place where the file lies? Reported if not; EIO if strict.
+  Status check_place(const InodeRef& inode, const FileState& file) EXCLUDES(reported_mutex_);
+  // The keyed hash by which local state remembers a place.
+  Result<crypto::DirId> place_hash(const InodeRef& inode);
+  // An own change to attributes or names moved the ctime: what we knew of the content stays known.
+  void own_change(const InodeRef& inode, const sys::Stat& before, const sys::Stat& after);
+
+  // --- making and removing entries: fs_names.cc ----------------------------------------------------------------------
+  Result<FoundEntry> make_with_content(const OpenedDir& dir, std::string_view name, crypto::Kind kind, mode_t mode,
+                                       std::uint64_t rdev, std::string_view content, const Caller& caller);
+  Result<Created> create_new(const OpenedDir& dir, std::string_view name, mode_t mode, const Caller& caller);
+  HeaderFacts new_facts(const OpenedDir& dir, std::string_view name, crypto::Kind kind, const sys::Stat& stat) const;
+  // The inode of an entry that just went: what its holders may still do.
+  void entry_removed(const OpenedDir& dir, std::string_view name, const FoundEntry& found);
+  // Pins, our side files and known litter of a directory that holds nothing else; ENOTEMPTY otherwise.
+  Status clear_for_removal(FdRef directory, const InodeRef& inode, std::vector<PinFile>& removed_pins);
+
+  // --- pins: fs_pins.cc ----------------------------------------------------------------------------------------------
+  // Pins are how a directory keeps its id when it moves; FORMAT.md section 6.
+  struct PinMove {
+    InodeRef directory;
+    SharedFd fd;
+    DirectoryIds ids;
+    crypto::DirId from;
+    crypto::DirId to;
+    std::optional<PinFile> added;
+    sys::Stat stat;
+  };
+  Result<PinMove> prepare_pin(const InodeRef& directory);  // before names locks are taken
+  Status add_pin(PinMove& move, const crypto::DirId& from, const crypto::DirId& to);
+  void pin_done(PinMove& move);
+  void pin_undone(PinMove& move);
+  Status write_pin(FdRef directory, const PinFile& pin);
+  Status pin_new_directory(const InodeRef& directory, FdRef fd, const crypto::DirId& derived);
+  void remember_pinned(const crypto::DirId& id) EXCLUDES(pinned_mutex_);
+  bool is_pinned_elsewhere(const crypto::DirId& id) EXCLUDES(pinned_mutex_);
+
+  // --- renames: fs_rename.cc -----------------------------------------------------------------------------------------
+  struct Move;
+  Result<Move> plan_move(const OpenedDir& from_dir, std::string_view from_name, const FoundEntry& from,
+                         const OpenedDir& to_dir, std::string_view to_name, std::optional<PinMove> pin);
+  Result<std::optional<PinMove>> prepare_if_directory(const OpenedDir& dir, std::string_view name);
+  Status rename_over(Move& move, const std::optional<FoundEntry>& target);
+  Status exchange(Move& one, Move& other);
+  void move_done(Move& move);
+
+  base::Mutex reported_mutex_;
+  std::unordered_set<BackingId, BackingIdHash> reported_moved_ GUARDED_BY(reported_mutex_);
+  std::unordered_set<BackingId, BackingIdHash> reported_unreadable_ GUARDED_BY(reported_mutex_);
+  base::Mutex pinned_mutex_;
+  std::unordered_set<crypto::DirId> pinned_ GUARDED_BY(pinned_mutex_);
+};
+
+}  // namespace coffer::fs

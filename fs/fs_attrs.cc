@@ -1,0 +1,145 @@
+// Attributes: stat and its changes, symbolic link targets, room.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <climits>
+#include <ctime>
+
+#include "crypto/geometry.h"
+#include "fs/filesystem_impl.h"
+
+namespace coffer::fs {
+namespace {
+
+// The time as it will be on disk: the file system below fills in "now" itself, but its header does not.
+timespec resolve_now(const timespec& time) {
+  if (time.tv_nsec != UTIME_NOW) return time;
+  timespec now;
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return now;
+}
+
+}  // namespace
+
+Result<Attr> Filesystem::Impl::getattr(InodeId id) {
+  COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
+  if (auto removed = inodes_.removed_attr(*inode)) {
+    auto file = inodes_.file_of(*inode);
+    if (!file) return *removed;
+    COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
+    removed->size = file->size();
+    removed->mode = (removed->mode & S_IFMT) | (stat.mode & 07777);
+    removed->uid = stat.uid;
+    removed->gid = stat.gid;
+    removed->blocks = stat.blocks;
+    removed->atime = stat.atime;
+    removed->mtime = stat.mtime;
+    removed->ctime = stat.ctime;
+    return *removed;
+  }
+  COFFER_ASSIGN_OR_RETURN(Located located, locate(inode));
+  return attr_of(inode, located);
+}
+
+Status Filesystem::Impl::kill_suidgid(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
+  COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
+  mode_t mode = stat.mode & 07777;
+  mode_t cleared = mode & ~static_cast<mode_t>(S_ISUID);
+  if (mode & S_IXGRP) cleared &= ~static_cast<mode_t>(S_ISGID);
+  if (cleared != mode) COFFER_RETURN_IF_ERROR(backing_->chmod(file->fd(), cleared));
+  auto located = locate(inode);
+  if (!located) return base::ok();  // no name any more: nothing will ever execute it
+  Status removed =
+      backing_->removexattr(located->at(), located->entry, xattrs_.stored_name("security.capability"));
+  if (!removed && removed.error() != Errno(ENODATA) && removed.error() != Errno(EOPNOTSUPP)) return removed;
+  COFFER_ASSIGN_OR_RETURN(sys::Stat after, backing_->stat(file->fd()));
+  own_change(inode, stat, after);
+  return base::ok();
+}
+
+namespace {
+
+// Attribute changes through the descriptor of a file that has no name any more.
+Status change_unnamed(Backing& backing, FdRef fd, const AttrChange& change) {
+  if (change.mode) COFFER_RETURN_IF_ERROR(backing.chmod(fd, *change.mode & 07777));
+  if (change.uid || change.gid) {
+    COFFER_RETURN_IF_ERROR(backing.chown(fd, change.uid.value_or(static_cast<uid_t>(-1)),
+                                         change.gid.value_or(static_cast<gid_t>(-1))));
+  }
+  if (change.atime || change.mtime) {
+    const timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
+                               change.mtime.value_or(timespec{0, UTIME_OMIT})};
+    COFFER_RETURN_IF_ERROR(backing.utimens(fd, times));
+  }
+  return base::ok();
+}
+
+}  // namespace
+
+Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
+  COFFER_RETURN_IF_ERROR(check_writable());
+  COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
+  std::shared_ptr<FileState> file = inodes_.file_of(*inode);
+  if (change.size) {
+    if (inode->is_directory || inode->kind != crypto::Kind::kFileOrDirectory) return Errno(EINVAL);
+    const bool was_open = file != nullptr;
+    COFFER_ASSIGN_OR_RETURN(file, file_state(inode, true, *change.size == 0));
+    COFFER_RETURN_IF_ERROR(file->truncate(*change.size));
+    settler_->file_changed(file);
+    if (!was_open) COFFER_RETURN_IF_ERROR(write_out(inode, file));
+  }
+  if (change.kill_suidgid && file) COFFER_RETURN_IF_ERROR(kill_suidgid(inode, file));
+  auto located = locate(inode);
+  if (!located) {
+    if (!file) return located.error();
+    COFFER_RETURN_IF_ERROR(change_unnamed(*backing_, file->fd(), change));
+    return getattr(id);
+  }
+  const sys::Stat before = located->stat;
+  if (change.uid || change.gid) {
+    COFFER_RETURN_IF_ERROR(backing_->chown(located->at(), located->entry, change.uid.value_or(static_cast<uid_t>(-1)),
+                                           change.gid.value_or(static_cast<gid_t>(-1))));
+  }
+  if (change.mode) COFFER_RETURN_IF_ERROR(set_mode(*inode, located->at(), located->entry, *change.mode));
+  if (change.atime || change.mtime) {
+    timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
+                         change.mtime.value_or(timespec{0, UTIME_OMIT})};
+    if (change.mtime) times[1] = resolve_now(*change.mtime);
+    COFFER_RETURN_IF_ERROR(backing_->utimens(located->at(), located->entry, times));
+    if (change.mtime && file) file->set_mtime(times[1]);
+  }
+  COFFER_ASSIGN_OR_RETURN(located->stat, backing_->stat(located->at(), located->entry));
+  own_change(inode, before, located->stat);
+  return attr_of(inode, *located);
+}
+
+Result<std::string> Filesystem::Impl::readlink(InodeId id) {
+  COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
+  if (inode->kind != crypto::Kind::kSymlink) return Errno(EINVAL);
+  COFFER_ASSIGN_OR_RETURN(auto file, file_state(inode, false, false));
+  std::string target(static_cast<std::size_t>(std::min<std::uint64_t>(file->size(), PATH_MAX)), '\0');
+  COFFER_ASSIGN_OR_RETURN(std::size_t size,
+                          file->read(0, ByteSpan(reinterpret_cast<base::Byte*>(target.data()), target.size())));
+  if (size == 0 || size >= PATH_MAX || target.find('\0') != std::string::npos) return Errno(EIO);
+  target.resize(size);
+  return target;
+}
+
+Result<StatFs> Filesystem::Impl::statfs() {
+  COFFER_ASSIGN_OR_RETURN(struct statvfs below, sys::fstatvfs(options_.vault));
+  crypto::Geometry geometry(options_.config.suite, options_.config.chunk_size);
+  StatFs result;
+  result.block_size = below.f_frsize;
+  // Room in plaintext bytes: what full records hold.
+  auto plain = [&](std::uint64_t blocks) {
+    return static_cast<std::uint64_t>(static_cast<long double>(blocks) * geometry.chunk_size() / geometry.record_size());
+  };
+  result.blocks = plain(below.f_blocks);
+  result.blocks_free = plain(below.f_bfree);
+  result.blocks_available = plain(below.f_bavail);
+  result.files = below.f_files;
+  result.files_free = below.f_ffree;
+  return result;
+}
+
+}  // namespace coffer::fs

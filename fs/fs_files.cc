@@ -1,0 +1,272 @@
+// Open files: handles, content, flush and the header's last word.
+#include <fmt/format.h>
+
+#include <linux/falloc.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+
+#include "fs/filesystem_impl.h"
+
+namespace coffer::fs {
+namespace {
+
+// At most so much is copied per copy_file_range request; the kernel comes again for the rest.
+constexpr std::size_t kCopyMax = 4 << 20;
+
+bool wants_write(int flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0; }
+
+}  // namespace
+
+void Filesystem::Impl::own_change(const InodeRef& inode, const sys::Stat& before, const sys::Stat& after) {
+  known_good_.carry_over(before, after);
+  if (inodes_.is_cached(*inode, before)) inodes_.set_cached(*inode, after);
+  if (auto file = inodes_.file_of(*inode)) file->note_own_change(after);
+  settler_->disk_changed();
+}
+
+Result<std::shared_ptr<FileState>> Filesystem::Impl::file_state(const InodeRef& inode, bool write, bool truncate) {
+  if (inode->is_directory) return Errno(EISDIR);
+  if (write) COFFER_RETURN_IF_ERROR(check_writable());
+  if (auto file = inodes_.file_of(*inode)) {
+    if (write && !file->writable()) return Errno(EACCES);
+    if (!file->dirty()) {
+      COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
+      COFFER_ASSIGN_OR_RETURN(bool changed, file->refresh(stat));
+      if (!changed) inodes_.set_cached(*inode, stat);
+    }
+    return file;
+  }
+  COFFER_ASSIGN_OR_RETURN(Located located, locate(inode));
+  bool writable = !options_.read_only && inode->kind == crypto::Kind::kFileOrDirectory;
+  auto fd = backing_->open(located.at(), located.entry, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK);
+  if (!fd && !write && writable) {
+    writable = false;
+    fd = backing_->open(located.at(), located.entry, O_RDONLY | O_NONBLOCK);
+  }
+  if (!fd) return fd.error();
+  COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(*fd));
+  if (BackingId::of(stat) != inode->backing || !S_ISREG(stat.mode)) return Errno(ESTALE);
+  HeaderFacts facts;
+  if (truncate) {
+    COFFER_ASSIGN_OR_RETURN(facts, facts_of(inode, stat));
+  }
+  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, *std::move(fd), stat, located.entry, writable,
+                                                     truncate ? &facts : nullptr));
+  if (!truncate) COFFER_RETURN_IF_ERROR(check_place(inode, *file));
+  return inodes_.publish_file(*inode, std::move(file));
+}
+
+Result<HeaderFacts> Filesystem::Impl::facts_of(const InodeRef& inode, const sys::Stat& stat) {
+  Place place = inodes_.place_of(*inode);
+  if (!place.parent) return Errno(ESTALE);
+  COFFER_ASSIGN_OR_RETURN(OpenedDir dir, open_dir(place.parent));
+  COFFER_ASSIGN_OR_RETURN(EntryName entry, entry_of(place.parent, place, inode->kind));
+  COFFER_ASSIGN_OR_RETURN(Attr attr, attr_of(inode, dir.at(), entry.entry, stat));
+  HeaderFacts facts;
+  facts.mode = attr.mode;
+  facts.uid = attr.uid;
+  facts.gid = attr.gid;
+  facts.rdev = std::uint64_t{major(attr.rdev)} << 32 | minor(attr.rdev);
+  facts.kind = inode->kind;
+  facts.parent = place.odd ? place.odd->under : dir.ids->front();
+  facts.name = place.name;
+  return facts;
+}
+
+Result<crypto::DirId> Filesystem::Impl::place_hash(const InodeRef& inode) {
+  Place place = inodes_.place_of(*inode);
+  if (!place.parent) return Errno(ESTALE);
+  COFFER_ASSIGN_OR_RETURN(EntryName entry, entry_of(place.parent, place, inode->kind));
+  return names_.cipher().derived_id(place.odd ? place.odd->under : place.parent->directory->ids()->front(), entry.full);
+}
+
+Status Filesystem::Impl::check_place(const InodeRef& inode, const FileState& file) {
+  Place place = inodes_.place_of(*inode);
+  if (!place.parent || place.odd) return base::ok();  // a conflict copy says itself that it was moved
+  COFFER_ASSIGN_OR_RETURN(OpenedDir dir, open_dir(place.parent));
+  const crypto::FileHeader header = file.header();
+  const bool here = std::find(dir.ids->begin(), dir.ids->end(), header.parent) != dir.ids->end();
+  if (here && header.name == place.name) return base::ok();
+  COFFER_ASSIGN_OR_RETURN(crypto::DirId hash, place_hash(inode));
+  if (known_good_.is_explained(inode->backing, hash)) return base::ok();
+  // A header has room for one name; of several links all but one look moved.
+  COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file.fd()));
+  if (stat.nlink > 1) return base::ok();
+  bool fresh;
+  {
+    base::MutexLock lock(reported_mutex_);
+    fresh = reported_moved_.insert(inode->backing).second;
+  }
+  if (fresh) {
+    events_.report(EventKind::kMoved, fmt::format("{}: its header places it elsewhere (moved from outside?)", file.label()));
+  }
+  if (options_.strict) return Errno(EIO);
+  return base::ok();
+}
+
+Opened Filesystem::Impl::make_handle(const InodeRef& inode, std::shared_ptr<FileState> file, bool may_write) {
+  if (may_write) ++file->writers;
+  auto handle = std::make_shared<OpenFile>();
+  handle->inode = inode;
+  handle->file = std::move(file);
+  handle->may_write = may_write;
+  return {files_.insert(std::move(handle)), false};
+}
+
+Result<Opened> Filesystem::Impl::open_file(InodeId id, int flags, bool kill) {
+  COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
+  if (inode->is_directory) return Errno(EISDIR);
+  const bool write = wants_write(flags);
+  const bool truncate = (flags & O_TRUNC) != 0;
+  const bool was_open = inodes_.file_of(*inode) != nullptr;
+  COFFER_ASSIGN_OR_RETURN(auto file, file_state(inode, write, truncate));
+  bool keep = was_open;
+  if (!was_open) {
+    COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
+    keep = inodes_.is_cached(*inode, stat);
+    inodes_.set_cached(*inode, stat);
+  }
+  if (truncate) {
+    COFFER_RETURN_IF_ERROR(file->truncate(0));
+    settler_->file_changed(file);
+    if (kill) COFFER_RETURN_IF_ERROR(kill_suidgid(inode, file));
+  } else if (file->needs_background_check()) {
+    settler_->check_later([this, inode, file] {
+      if (!file->confirm() && options_.hooks.drop_inode) options_.hooks.drop_inode(inode->id);
+    });
+  }
+  Opened opened = make_handle(inode, std::move(file), write);
+  opened.keep_cache = keep;
+  return opened;
+}
+
+Result<std::size_t> Filesystem::Impl::read(HandleId id, std::uint64_t offset, ByteSpan out) {
+  auto handle = files_.get(id);
+  if (!handle) return Errno(EBADF);
+  return handle->file->read(offset, out);
+}
+
+Result<std::size_t> Filesystem::Impl::write(HandleId id, std::uint64_t offset, ByteView data, WriteFlags flags) {
+  auto handle = files_.get(id);
+  if (!handle || !handle->may_write) return Errno(EBADF);
+  const bool was_dirty = handle->file->dirty();
+  COFFER_RETURN_IF_ERROR(handle->file->write(offset, data, flags.from_page_cache));
+  if (!was_dirty) settler_->file_changed(handle->file);
+  if (flags.kill_suidgid) COFFER_RETURN_IF_ERROR(kill_suidgid(handle->inode, handle->file));
+  return data.size();
+}
+
+Status Filesystem::Impl::write_out(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
+  if (!file->dirty()) return base::ok();
+  COFFER_RETURN_IF_ERROR(file->write_out());
+  if (auto stat = backing_->stat(file->fd())) inodes_.set_cached(*inode, *stat);
+  settler_->content_written(inode);
+  settler_->disk_changed();
+  return base::ok();
+}
+
+Status Filesystem::Impl::flush(HandleId id) {
+  auto handle = files_.get(id);
+  if (!handle) return Errno(EBADF);
+  if (!handle->may_write) return base::ok();
+  return write_out(handle->inode, handle->file);
+}
+
+void Filesystem::Impl::release(HandleId id) {
+  auto handle = files_.remove(id);
+  if (!handle || !handle->may_write) return;
+  --handle->file->writers;
+  Status written = write_out(handle->inode, handle->file);
+  if (written) return;
+  events_.report(EventKind::kWriteError, fmt::format("{}: not written yet ({}); kept in memory and tried again",
+                                                     handle->file->label(), written.error().code()));
+  settler_->keep_unsaved(handle->file);
+}
+
+Status Filesystem::Impl::fsync(HandleId id, bool data_only) {
+  auto handle = files_.get(id);
+  if (!handle) return Errno(EBADF);
+  COFFER_RETURN_IF_ERROR(write_out(handle->inode, handle->file));
+  COFFER_RETURN_IF_ERROR(handle->file->sync(data_only));
+  // A long name is durable only with its side file.
+  Place place = inodes_.place_of(*handle->inode);
+  if (!place.parent) return base::ok();
+  COFFER_ASSIGN_OR_RETURN(EntryName name, entry_of(place.parent, place, handle->inode->kind));
+  if (!name.is_long() || place.odd) return base::ok();
+  COFFER_ASSIGN_OR_RETURN(SharedFd dir, directory_fd(place.parent));
+  COFFER_ASSIGN_OR_RETURN(UniqueFd side, backing_->open(FdRef(*dir), name.entry + std::string(crypto::kSideFileSuffix),
+                                                        O_RDONLY | O_NONBLOCK));
+  return backing_->fsync(side);
+}
+
+Status Filesystem::Impl::fallocate(HandleId id, int mode, std::uint64_t offset, std::uint64_t length) {
+  auto handle = files_.get(id);
+  if (!handle || !handle->may_write) return Errno(EBADF);
+  if (length == 0) return Errno(EINVAL);
+  FileState& file = *handle->file;
+  if (offset > crypto::kMaxPlainSize || length > crypto::kMaxPlainSize - offset) return Errno(EFBIG);
+  const std::uint64_t end = offset + length;
+  settler_->file_changed(handle->file);
+  switch (mode) {
+    case 0: return file.allocate(offset, length, false);
+    case FALLOC_FL_KEEP_SIZE: return file.allocate(offset, length, true);
+    case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE: return file.punch(offset, length);
+    case FALLOC_FL_ZERO_RANGE:
+      if (end > file.size()) COFFER_RETURN_IF_ERROR(file.truncate(end));
+      return file.punch(offset, length);
+    case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE: return file.punch(offset, length);
+    default: return Errno(EOPNOTSUPP);
+  }
+}
+
+Result<std::uint64_t> Filesystem::Impl::lseek(HandleId id, std::uint64_t offset, int whence) {
+  auto handle = files_.get(id);
+  if (!handle) return Errno(EBADF);
+  FileState& file = *handle->file;
+  if (whence != SEEK_DATA && whence != SEEK_HOLE) return Errno(EINVAL);
+  if (file.writers > 0) {
+    // The kernel may hold pages that we have not seen: what looks like a hole may be data.
+    if (offset >= file.size()) return Errno(ENXIO);
+    return whence == SEEK_DATA ? offset : file.size();
+  }
+  return file.seek(offset, whence);
+}
+
+Result<std::size_t> Filesystem::Impl::copy_file_range(HandleId from, std::uint64_t from_offset, HandleId to,
+                                                      std::uint64_t to_offset, std::size_t length) {
+  auto source = files_.get(from);
+  auto target = files_.get(to);
+  if (!source || !target || !target->may_write) return Errno(EBADF);
+  base::Bytes buffer(std::min(length, kCopyMax));
+  COFFER_ASSIGN_OR_RETURN(std::size_t size, source->file->read(from_offset, buffer));
+  if (size == 0) return size;
+  const bool was_dirty = target->file->dirty();
+  COFFER_RETURN_IF_ERROR(target->file->write(to_offset, ByteView(buffer).first(size), false));
+  if (!was_dirty) settler_->file_changed(target->file);
+  return size;
+}
+
+// Ten seconds after the last change of content: the header learns what the file is called and looks like now.
+void Filesystem::Impl::settle(const InodeRef& inode) {
+  auto open = inodes_.file_of(*inode);
+  if (open && open->dirty()) return;  // comes again when that is written out
+  auto located = locate(inode);
+  if (!located) return;  // gone meanwhile
+  auto facts = facts_of(inode, located->stat);
+  if (!facts) return;
+  auto file = file_state(inode, true, false);
+  if (!file) return;
+  (*file)->update_facts(*facts, located->stat.mtime);
+  if (!(*file)->dirty()) return;
+  Status written = (*file)->write_out();
+  if (!written) {
+    events_.report(EventKind::kWriteError, fmt::format("{}: header not brought up to date ({})", located->entry,
+                                                       written.error().code()));
+    return;
+  }
+  if (auto stat = backing_->stat((*file)->fd())) inodes_.set_cached(*inode, *stat);
+  settler_->disk_changed();
+}
+
+}  // namespace coffer::fs

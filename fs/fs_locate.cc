@@ -1,0 +1,233 @@
+// From inode numbers and names to descriptors and entries of the vault folder, and back to attributes.
+#include <fmt/format.h>
+
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+
+#include "crypto/geometry.h"
+#include "fs/filesystem_impl.h"
+
+namespace coffer::fs {
+
+Result<InodeRef> Filesystem::Impl::known(InodeId id) {
+  InodeRef inode = inodes_.get(id);
+  if (!inode) return Errno(ESTALE);
+  return inode;
+}
+
+Status Filesystem::Impl::check_name(std::string_view name) const {
+  if (name.size() > crypto::kMaxPlainName) return Errno(ENAMETOOLONG);
+  if (!crypto::is_plain_name(name)) return Errno(EINVAL);
+  return base::ok();
+}
+
+Status Filesystem::Impl::check_writable() const {
+  if (options_.read_only) return Errno(EROFS);
+  return base::ok();
+}
+
+Result<SharedFd> Filesystem::Impl::directory_fd(const InodeRef& directory) {
+  if (!directory->is_directory) return Errno(ENOTDIR);
+  if (directory->id == kRootInode) return root_fd_;
+  if (SharedFd fd = directory_fds_.find(*directory)) return fd;
+  Place place = inodes_.place_of(*directory);
+  if (!place.parent) return Errno(ESTALE);
+  COFFER_ASSIGN_OR_RETURN(SharedFd parent, directory_fd(place.parent));
+  COFFER_ASSIGN_OR_RETURN(EntryName name, entry_of(place.parent, place, directory->kind));
+  auto fd = backing_->open(FdRef(*parent), name.entry, O_PATH | O_DIRECTORY);
+  if (!fd) return fd.error() == Errno(ENOENT) || fd.error() == Errno(ENOTDIR) ? Errno(ESTALE) : fd.error();
+  COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(*fd));
+  if (BackingId::of(stat) != directory->backing) return Errno(ESTALE);
+  return directory_fds_.insert(directory, *std::move(fd));
+}
+
+Result<EntryName> Filesystem::Impl::entry_of(const InodeRef& parent, const Place& place, crypto::Kind kind) {
+  if (place.odd) return EntryName{place.odd->entry, place.odd->full};
+  DirectoryIds ids = parent->directory->ids();
+  if (!ids) {
+    COFFER_ASSIGN_OR_RETURN(SharedFd fd, directory_fd(parent));
+    COFFER_ASSIGN_OR_RETURN(ids, directory_ids_of(parent, FdRef(*fd)));
+  }
+  return names_.encode(ids->front(), kind, place.name);
+}
+
+Result<crypto::DirId> Filesystem::Impl::derived_id_of(const InodeRef& directory) {
+  Place place = inodes_.place_of(*directory);
+  if (!place.parent) {
+    if (directory->id == kRootInode) return names_.cipher().root_id();
+    return Errno(ESTALE);
+  }
+  if (place.odd) return names_.cipher().derived_id(place.odd->under, place.odd->full);
+  COFFER_ASSIGN_OR_RETURN(EntryName name, entry_of(place.parent, place, directory->kind));
+  DirectoryIds ids = place.parent->directory->ids();
+  return names_.cipher().derived_id(ids->front(), name.full);
+}
+
+Result<DirectoryIds> Filesystem::Impl::directory_ids_of(const InodeRef& directory, FdRef fd) {
+  if (DirectoryIds ids = directory->directory->ids()) return ids;
+  COFFER_ASSIGN_OR_RETURN(crypto::DirId derived, derived_id_of(directory));
+  COFFER_ASSIGN_OR_RETURN(std::vector<sys::DirEntry> entries, backing_->list(fd));
+  std::vector<PinFile> pins;
+  for (const sys::DirEntry& entry : entries) {
+    if (!crypto::looks_like_pin(entry.name)) continue;
+    if (auto pin = names_.cipher().parse_pin(entry.name)) {
+      pins.push_back({entry.name, *pin});
+      remember_pinned(pin->id);
+    } else {
+      events_.report(EventKind::kUnreadable, fmt::format("{}: a pin that is not of this vault", entry.name));
+    }
+  }
+  std::vector<crypto::DirId> ids = fs::directory_ids(derived, pins);
+  for (const PinFile& pin : pins) {
+    if (std::find(ids.begin(), ids.end(), pin.pin.id) == ids.end()) {
+      events_.report(EventKind::kUnreadable, fmt::format("{}: a pin that does not fit where it lies", pin.file_name));
+    }
+  }
+  // Entries that computing a name cannot find have to be known before the first look-up.
+  std::vector<ShownEntry> candidates;
+  const bool several_ids = ids.size() > 1;
+  for (const sys::DirEntry& entry : entries) {
+    auto tokens = crypto::find_name_tokens(entry.name);
+    bool plain_token = !tokens.empty() && !tokens.front().decorated;
+    if (tokens.empty() || (plain_token && !several_ids)) continue;
+    ReadEntry read = names_.decode(fd, ids, entry.name);
+    if (read.what == EntryClass::kOurs) candidates.push_back({{}, std::move(read.decoded), entry.ino, entry.type});
+  }
+  std::map<std::string, DecodedEntry> odd;
+  name_listing(std::move(candidates), ids, odd);
+  directory->directory->set_odd(std::move(odd));
+  directory->directory->set_ids_once(std::move(ids), std::move(pins));
+  return directory->directory->ids();
+}
+
+Result<OpenedDir> Filesystem::Impl::open_dir(InodeId id) {
+  COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
+  return open_dir(inode);
+}
+
+Result<OpenedDir> Filesystem::Impl::open_dir(const InodeRef& directory) {
+  OpenedDir dir;
+  dir.inode = directory;
+  COFFER_ASSIGN_OR_RETURN(dir.fd, directory_fd(directory));
+  COFFER_ASSIGN_OR_RETURN(dir.ids, directory_ids_of(directory, FdRef(*dir.fd)));
+  return dir;
+}
+
+Result<Located> Filesystem::Impl::locate(const InodeRef& inode) {
+  Located located;
+  if (inode->id == kRootInode) {
+    COFFER_ASSIGN_OR_RETURN(located.dir, directory_fd(inode));
+    located.entry = ".";
+  } else {
+    Place place = inodes_.place_of(*inode);
+    if (!place.parent) return Errno(ESTALE);
+    COFFER_ASSIGN_OR_RETURN(located.dir, directory_fd(place.parent));
+    COFFER_ASSIGN_OR_RETURN(EntryName name, entry_of(place.parent, place, inode->kind));
+    located.entry = std::move(name.entry);
+  }
+  auto stat = backing_->stat(FdRef(*located.dir), located.entry);
+  if (!stat) return stat.error() == Errno(ENOENT) ? Errno(ESTALE) : stat.error();
+  if (BackingId::of(*stat) != inode->backing) return Errno(ESTALE);
+  located.stat = *stat;
+  return located;
+}
+
+Result<FoundEntry> Filesystem::Impl::find_entry(const OpenedDir& dir, std::string_view name) {
+  constexpr crypto::Kind kKinds[] = {crypto::Kind::kFileOrDirectory, crypto::Kind::kSymlink, crypto::Kind::kSpecial};
+  FoundEntry found;
+  found.under = dir.ids->front();
+  for (crypto::Kind kind : kKinds) {
+    found.name = names_.encode(found.under, kind, name);
+    auto stat = backing_->stat(dir.at(), found.name.entry);
+    if (!stat && stat.error() == Errno(ENOENT)) continue;
+    if (!stat) return stat.error();
+    // What a name says it is, it must be: a link or device that somebody put into the vault is never followed or opened.
+    bool right = S_ISREG(stat->mode) || (kind == crypto::Kind::kFileOrDirectory && S_ISDIR(stat->mode));
+    if (!right) {
+      events_.report(EventKind::kUnreadable, fmt::format("{}: neither file nor directory", found.name.entry));
+      continue;
+    }
+    found.kind = kind;
+    found.stat = *stat;
+    return found;
+  }
+  DecodedEntry odd;
+  if (!dir.inode->directory->find_odd(std::string(name), odd)) return Errno(ENOENT);
+  COFFER_ASSIGN_OR_RETURN(found.stat, backing_->stat(dir.at(), odd.entry));
+  found.name = {odd.entry, odd.full};
+  found.under = odd.under;
+  found.kind = odd.kind;
+  found.odd = true;
+  return found;
+}
+
+InodeRef Filesystem::Impl::ref(const OpenedDir& dir, const FoundEntry& found, std::string_view name,
+                               std::uint64_t lookups) {
+  Place place{dir.inode, std::string(name), nullptr};
+  if (found.odd) {
+    place.odd = std::make_unique<OddEntry>(OddEntry{found.name.entry, found.name.full, found.under});
+  }
+  return inodes_.ref(BackingId::of(found.stat), found.kind, found.is_directory(), std::move(place), lookups);
+}
+
+std::uint64_t Filesystem::Impl::plain_size_of(std::uint64_t cipher_length) const {
+  crypto::Geometry geometry(options_.config.suite, options_.config.chunk_size);
+  if (auto exact = geometry.plain_size(cipher_length)) return *exact;
+  if (cipher_length < crypto::kHeaderSize) return 0;
+  // Half a file: as much as there is of whole records. Reading it is an error, which says more than the size.
+  return (cipher_length - crypto::kHeaderSize) / geometry.record_size() * geometry.chunk_size();
+}
+
+Result<Attr> Filesystem::Impl::attr_of(const InodeRef& inode, FdRef dir, const std::string& entry,
+                                       const sys::Stat& stat) {
+  Attr attr;
+  attr.id = inode->id;
+  attr.ino = stat.ino;
+  attr.nlink = stat.nlink;
+  attr.uid = stat.uid;
+  attr.gid = stat.gid;
+  attr.blocks = stat.blocks;
+  attr.atime = stat.atime;
+  attr.mtime = stat.mtime;
+  attr.ctime = stat.ctime;
+  COFFER_ASSIGN_OR_RETURN(mode_t permissions, true_mode(*inode, dir, entry, stat));
+  switch (inode->kind) {
+    case crypto::Kind::kSymlink:
+      attr.mode = S_IFLNK | 0777;
+      attr.size = plain_size_of(stat.size);
+      break;
+    case crypto::Kind::kSpecial: {
+      auto node = inodes_.special_of(*inode);
+      if (!node) {
+        // The one kind whose header stat needs: read once.
+        COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(dir, entry, O_RDONLY | O_NONBLOCK));
+        COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, std::move(fd), stat, entry, false, nullptr));
+        crypto::FileHeader header = file->header();
+        node = std::make_unique<SpecialNode>(SpecialNode{
+            header.mode & S_IFMT, makedev(static_cast<unsigned>(header.rdev >> 32), static_cast<unsigned>(header.rdev))});
+        inodes_.set_special(*inode, *node);
+      }
+      attr.mode = node->type | permissions;
+      attr.rdev = node->rdev;
+      break;
+    }
+    case crypto::Kind::kFileOrDirectory:
+      attr.mode = (stat.mode & S_IFMT) | permissions;
+      if (inode->is_directory) {
+        attr.size = stat.size;
+      } else if (auto file = inodes_.file_of(*inode)) {
+        attr.size = file->size();
+      } else {
+        attr.size = plain_size_of(stat.size);
+      }
+      break;
+  }
+  return attr;
+}
+
+Result<Attr> Filesystem::Impl::attr_of(const InodeRef& inode, const Located& located) {
+  return attr_of(inode, located.at(), located.entry, located.stat);
+}
+
+}  // namespace coffer::fs

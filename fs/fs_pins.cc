@@ -1,0 +1,100 @@
+// Pins: how a directory keeps its id when it moves. FORMAT.md section 6.
+#include <algorithm>
+#include <ctime>
+
+#include "crypto/random.h"
+#include "fs/filesystem_impl.h"
+
+namespace coffer::fs {
+namespace {
+
+std::int64_t now_ns() {
+  timespec now;
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return sys::nanoseconds(now);
+}
+
+// Later than every pin there is, also when the clock has gone back.
+std::int64_t next_time(const std::vector<PinFile>& pins) {
+  std::int64_t time = now_ns();
+  for (const PinFile& pin : pins) time = std::max(time, pin.pin.time_ns + 1);
+  return time;
+}
+
+}  // namespace
+
+void Filesystem::Impl::remember_pinned(const crypto::DirId& id) {
+  base::MutexLock lock(pinned_mutex_);
+  pinned_.insert(id);
+}
+
+bool Filesystem::Impl::is_pinned_elsewhere(const crypto::DirId& id) {
+  base::MutexLock lock(pinned_mutex_);
+  return pinned_.count(id) != 0;
+}
+
+Status Filesystem::Impl::write_pin(FdRef directory, const PinFile& pin) {
+  COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(directory, pin.file_name, O_WRONLY | O_CREAT | O_EXCL, 0666));
+  // The content only repeats the name, for clients that skip empty files.
+  std::string content = pin.file_name + "\n";
+  Status written = backing_->pwritev(fd, {{content.data(), content.size()}}, 0);
+  if (!written) static_cast<void>(backing_->unlink(directory, pin.file_name));
+  return written;
+}
+
+// A directory made where the id of the place belongs to one that moved away gets an id of its own.
+Status Filesystem::Impl::pin_new_directory(const InodeRef& directory, FdRef fd, const crypto::DirId& derived) {
+  PinFile pin;
+  pin.pin = {crypto::random_id<crypto::DirId>(), derived, derived, now_ns()};
+  pin.file_name = names_.cipher().pin_name(pin.pin);
+  COFFER_RETURN_IF_ERROR(write_pin(fd, pin));
+  remember_pinned(pin.pin.id);
+  directory->directory->set_ids_once({pin.pin.id, derived}, {pin});
+  return base::ok();
+}
+
+Result<Filesystem::Impl::PinMove> Filesystem::Impl::prepare_pin(const InodeRef& directory) {
+  PinMove move;
+  move.directory = directory;
+  COFFER_ASSIGN_OR_RETURN(move.fd, directory_fd(directory));
+  COFFER_ASSIGN_OR_RETURN(move.ids, directory_ids_of(directory, FdRef(*move.fd)));
+  COFFER_ASSIGN_OR_RETURN(move.stat, backing_->stat(FdRef(*move.fd)));
+  return move;
+}
+
+Status Filesystem::Impl::add_pin(PinMove& move, const crypto::DirId& from, const crypto::DirId& to) {
+  move.from = from;
+  move.to = to;
+  std::vector<PinFile> pins = move.directory->directory->pins();
+  PinFile pin;
+  pin.pin = {move.ids->front(), from, to, next_time(pins)};
+  pin.file_name = names_.cipher().pin_name(pin.pin);
+  COFFER_RETURN_IF_ERROR(write_pin(FdRef(*move.fd), pin));
+  remember_pinned(pin.pin.id);
+  move.added = std::move(pin);
+  return base::ok();
+}
+
+// The directory has arrived: what the new pin says, older ones need not repeat.
+void Filesystem::Impl::pin_done(PinMove& move) {
+  std::vector<PinFile> kept;
+  for (PinFile& pin : move.directory->directory->pins()) {
+    const bool same_id = pin.pin.id == move.added->pin.id;
+    if (same_id && backing_->unlink(FdRef(*move.fd), pin.file_name)) continue;
+    kept.push_back(std::move(pin));
+  }
+  kept.push_back(*move.added);
+  move.directory->directory->set_ids(fs::directory_ids(move.to, kept), std::move(kept));
+  // Nobody changed the directory's content as people see it.
+  const timespec times[2] = {{0, UTIME_OMIT}, move.stat.mtime};
+  static_cast<void>(backing_->utimens(FdRef(*move.fd), ".", times));
+}
+
+void Filesystem::Impl::pin_undone(PinMove& move) {
+  if (!move.added) return;
+  static_cast<void>(backing_->unlink(FdRef(*move.fd), move.added->file_name));  // left behind it only repeats the id
+  const timespec times[2] = {{0, UTIME_OMIT}, move.stat.mtime};
+  static_cast<void>(backing_->utimens(FdRef(*move.fd), ".", times));
+}
+
+}  // namespace coffer::fs

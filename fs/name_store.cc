@@ -1,0 +1,144 @@
+#include "fs/name_store.h"
+
+#include <algorithm>
+
+#include "crypto/base32.h"
+#include "crypto/random.h"
+
+namespace coffer::fs {
+namespace {
+
+constexpr std::string_view kTemporaryPrefix = ".~coffer-";
+constexpr std::string_view kTemporarySuffix = ".tmp";
+// The longest ciphertext name: 16 + 255 bytes in base32 and a kind suffix.
+constexpr std::size_t kFullNameMax = crypto::base32_length(16 + crypto::kMaxPlainName) + 1;
+
+std::string decoration_of(const std::string& file_name, const std::string& token) {
+  std::string folded = file_name;
+  std::transform(folded.begin(), folded.end(), folded.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::size_t at = folded.find(token);
+  if (at == std::string::npos) return file_name;
+  return file_name.substr(0, at) + file_name.substr(at + token.size());
+}
+
+}  // namespace
+
+EntryName NameStore::encode(const crypto::DirId& directory, crypto::Kind kind, std::string_view name) const {
+  EntryName result;
+  result.full = cipher_.encrypt(directory, kind, name);
+  result.entry = crypto::entry_name(result.full, name_max_);
+  return result;
+}
+
+ReadEntry NameStore::decode(FdRef directory, const std::vector<crypto::DirId>& ids, const std::string& file_name) {
+  if (file_name.ends_with(crypto::kSideFileSuffix) || is_temporary_name(file_name)) return {};
+  ReadEntry result;
+  for (const crypto::NameToken& token : crypto::find_name_tokens(file_name)) {
+    std::string full = token.text;
+    if (token.is_long) {
+      auto found = long_name(directory, token.text);
+      if (!found) {
+        result.what = EntryClass::kUnreadable;
+        continue;
+      }
+      full = *std::move(found);
+    }
+    for (const crypto::DirId& id : ids) {
+      auto name = cipher_.decrypt(id, full);
+      if (!name) continue;
+      result.what = EntryClass::kOurs;
+      result.decoded = {*std::move(name), full, file_name, id, token.kind, token.decorated, {}};
+      if (token.decorated) result.decoded.decoration = decoration_of(file_name, token.text);
+      return result;
+    }
+    result.what = EntryClass::kUnreadable;
+  }
+  return result;
+}
+
+Result<std::string> NameStore::long_name(FdRef directory, const std::string& short_name) {
+  {
+    base::MutexLock lock(mutex_);
+    auto known = long_names_.find(short_name);
+    if (known != long_names_.end()) return known->second;
+  }
+  std::string side = short_name + std::string(crypto::kSideFileSuffix);
+  COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_.open(directory, side, O_RDONLY | O_NONBLOCK));
+  base::Bytes content(kFullNameMax + 1);
+  COFFER_ASSIGN_OR_RETURN(std::size_t size, backing_.pread(fd, content, 0));
+  std::string full(base::as_text(ByteView(content).first(size)));
+  if (size > kFullNameMax || crypto::short_form(full) != short_name) return Errno(EIO);
+  remember(short_name, full);
+  return full;
+}
+
+void NameStore::remember(const std::string& short_name, const std::string& full) {
+  base::MutexLock lock(mutex_);
+  if (long_names_.size() >= kLongNamesMax) long_names_.clear();
+  long_names_.emplace(short_name, full);
+}
+
+Status NameStore::write_side_file(FdRef directory, const EntryName& name, bool durable) {
+  if (!name.is_long()) return base::ok();
+  std::string side = name.entry + std::string(crypto::kSideFileSuffix);
+  if (auto present = long_name(directory, name.entry)) {
+    // Known or readable. In the cache it may be gone from this directory, so look.
+    if (backing_.stat(directory, side)) return base::ok();
+  }
+  std::string temporary = temporary_name();
+  COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_.open(directory, temporary, O_WRONLY | O_CREAT | O_EXCL, 0644));
+  std::string content = name.full;
+  Status status = backing_.pwritev(fd, {{content.data(), content.size()}}, 0);
+  if (status && durable) status = backing_.fsync(fd);
+  if (status) status = backing_.rename(directory, temporary, directory, side, 0);
+  if (!status) {
+    static_cast<void>(backing_.unlink(directory, temporary));  // the first error is the one to tell
+    return status;
+  }
+  remember(name.entry, name.full);
+  return base::ok();
+}
+
+Status NameStore::remove_side_file(FdRef directory, const EntryName& name) {
+  if (!name.is_long()) return base::ok();
+  Status status = backing_.unlink(directory, name.entry + std::string(crypto::kSideFileSuffix));
+  if (!status && status.error() == Errno(ENOENT)) return base::ok();
+  return status;
+}
+
+std::string temporary_name() {
+  base::ByteArray<10> random;
+  crypto::random_bytes(random);
+  return std::string(kTemporaryPrefix) + crypto::base32_encode(random) + std::string(kTemporarySuffix);
+}
+
+bool is_temporary_name(std::string_view file_name) {
+  return file_name.starts_with(kTemporaryPrefix) && file_name.ends_with(kTemporarySuffix);
+}
+
+std::string conflict_name(const std::string& name, std::string_view label) {
+  constexpr std::string_view kTrim = " ._-()[]~";
+  std::size_t begin = label.find_first_not_of(kTrim);
+  std::size_t end = label.find_last_not_of(kTrim);
+  std::string text = begin == std::string_view::npos ? "copy" : std::string(label.substr(begin, end - begin + 1));
+  std::string insert = " (conflict, " + text + ")";
+  std::size_t dot = name.rfind('.');
+  if (dot == std::string::npos || dot == 0) dot = name.size();
+  std::string stem = name.substr(0, dot);
+  std::string extension = name.substr(dot);
+  if (insert.size() + extension.size() >= crypto::kMaxPlainName) {  // nothing of the stem would be left
+    insert.resize(std::min<std::size_t>(insert.size(), 100));
+    extension.resize(std::min<std::size_t>(extension.size(), 100));
+  }
+  std::size_t room = crypto::kMaxPlainName - insert.size() - extension.size();
+  if (stem.size() > room) {
+    stem.resize(room);
+    // Not in the middle of a UTF-8 character.
+    while (!stem.empty() && (static_cast<unsigned char>(stem.back()) & 0xC0) == 0x80) stem.pop_back();
+    if (!stem.empty() && static_cast<unsigned char>(stem.back()) >= 0xC0) stem.pop_back();
+  }
+  return stem + insert + extension;
+}
+
+}  // namespace coffer::fs

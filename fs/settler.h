@@ -1,0 +1,73 @@
+// The thread behind the mount: what was written reaches the disk within seconds, headers take their final form, and large
+// files are checked while they are read. Sleeps while there is nothing to do.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "fs/file_state.h"
+#include "fs/inode_table.h"
+
+namespace coffer::fs {
+
+class Settler {
+ public:
+  using Clock = FileState::Clock;
+  struct Work {
+    // Brings the header of a file up to date with its place and attributes, ten seconds after its content changed.
+    std::function<void(const InodeRef&)> settle;
+    // Writes out one open file; failures are kept for its own flush, so the result only says whether to try again.
+    std::function<void(const std::shared_ptr<FileState>&)> write_out;
+    // Makes all that was written so far durable.
+    std::function<void()> sync_disk;
+  };
+
+  explicit Settler(InodeTable& inodes, Work work);
+  ~Settler();  // stop()
+
+  // An open file has changes that are not on disk.
+  void file_changed(const std::shared_ptr<FileState>& file) EXCLUDES(mutex_);
+  // The content of a file reached the disk: its header settles later.
+  void content_written(const InodeRef& inode) EXCLUDES(mutex_);
+  // Something below changed: sync_disk() within five seconds.
+  void disk_changed() EXCLUDES(mutex_);
+  // Runs `check` soon: the content sum of a large file.
+  void check_later(std::function<void()> check) EXCLUDES(mutex_);
+  // A file with changes that could not be written and that no handle holds any more; kept and tried again.
+  void keep_unsaved(const std::shared_ptr<FileState>& file) EXCLUDES(mutex_);
+
+  // Does at once, in the caller's thread, what is waiting. Returns files that still are not saved.
+  std::vector<std::shared_ptr<FileState>> drain() EXCLUDES(mutex_);
+  void stop() EXCLUDES(mutex_);
+
+  std::uint64_t waiting() const EXCLUDES(mutex_);
+
+ private:
+  struct Settling {
+    Clock::time_point when;
+    InodeRef inode;
+  };
+  void run() EXCLUDES(mutex_);
+  void wake() REQUIRES(mutex_);
+  bool idle() const REQUIRES(mutex_);
+  std::vector<std::shared_ptr<FileState>> take_due_files(Clock::time_point now) REQUIRES(mutex_);
+
+  InodeTable& inodes_;
+  const Work work_;
+  mutable base::Mutex mutex_;
+  base::CondVar wake_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::vector<std::weak_ptr<FileState>> changed_ GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<FileState>> unsaved_ GUARDED_BY(mutex_);
+  std::deque<std::function<void()>> checks_ GUARDED_BY(mutex_);
+  std::deque<Settling> settling_ GUARDED_BY(mutex_);
+  std::optional<Clock::time_point> disk_changed_since_ GUARDED_BY(mutex_);
+  std::thread thread_;
+};
+
+}  // namespace coffer::fs

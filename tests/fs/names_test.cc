@@ -1,0 +1,254 @@
+// Names: long ones, kinds, links, renames and pins, seen through the verbs.
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include <fstream>
+
+#include "tests/support/test_vault.h"
+
+namespace coffer {
+namespace {
+
+using test::TestVault;
+
+
+std::vector<std::string> sorted(std::vector<std::string> names) {
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+TEST(Names, OfEveryLengthComeBackAfterARemount) {
+  for (std::uint16_t name_max : {std::uint16_t{132}, std::uint16_t{200}, std::uint16_t{255}}) {
+    TestVault vault({.name_max = name_max});
+    std::vector<std::string> names;
+    for (std::size_t length : {1, 2, 60, 66, 67, 108, 109, 110, 142, 143, 144, 200, 254, 255}) {
+      names.push_back(std::string(length, 'n'));
+      ASSERT_TRUE(vault.write_file(names.back(), std::to_string(length))) << length;
+    }
+    names.push_back("Größe 大きさ 🗄.txt");
+    names.push_back(std::string("invalid \xff\xfe utf-8"));
+    names.push_back("line\nbreak");
+    for (std::size_t i = names.size() - 3; i < names.size(); ++i) ASSERT_TRUE(vault.write_file(names[i], names[i]));
+    vault.remount();
+    EXPECT_EQ(vault.list(""), sorted(names));
+    for (std::size_t i = 0; i + 3 < names.size(); ++i) {
+      EXPECT_EQ(*vault.read_file(names[i]), std::to_string(names[i].size()));
+    }
+    for (const std::string& name : names) ASSERT_TRUE(vault.unlink(name));
+    EXPECT_TRUE(vault.list("").empty());
+    EXPECT_TRUE(std::filesystem::is_empty(vault.folder())) << "side files stay behind";
+  }
+}
+
+TEST(Names, TooLongOrIllegalOnesAreRefused) {
+  TestVault vault;
+  EXPECT_EQ(vault.write_file(std::string(256, 'n'), "").error(), base::Errno(ENAMETOOLONG));
+  EXPECT_EQ(vault.fs().lookup(fs::kRootInode, std::string(256, 'n')).error(), base::Errno(ENAMETOOLONG));
+}
+
+TEST(Names, OneNameIsOneNameWhateverItsKind) {
+  TestVault vault;
+  auto caller = TestVault::caller();
+  ASSERT_TRUE(vault.fs().symlink(fs::kRootInode, "a", "target", caller));
+  EXPECT_EQ(vault.mkdir("a").error(), base::Errno(EEXIST));
+  EXPECT_EQ(vault.fs().mknod(fs::kRootInode, "a", S_IFIFO | 0600, 0, caller).error(), base::Errno(EEXIST));
+  EXPECT_EQ(vault.fs().create(fs::kRootInode, "a", 0600, O_EXCL, caller).error(), base::Errno(EEXIST));
+  ASSERT_TRUE(vault.write_file("b", "file"));
+  EXPECT_EQ(vault.rename("b", "a", RENAME_NOREPLACE).error(), base::Errno(EEXIST));
+  ASSERT_TRUE(vault.rename("b", "a"));
+  EXPECT_EQ(vault.list(""), (std::vector<std::string>{"a"}));
+  EXPECT_EQ(*vault.read_file("a"), "file");
+  ASSERT_TRUE(vault.fs().mknod(fs::kRootInode, "dev", S_IFCHR | 0640, makedev(5, 7), caller));
+  ASSERT_TRUE(vault.rename("dev", "a", RENAME_EXCHANGE));
+  vault.remount();
+  auto device = vault.lookup("a");
+  ASSERT_TRUE(device);
+  EXPECT_TRUE(S_ISCHR(device->mode));
+  EXPECT_EQ(device->rdev, makedev(5, 7));
+  EXPECT_EQ(*vault.read_file("dev"), "file");
+}
+
+TEST(Names, SymbolicLinksKeepTheirTarget) {
+  TestVault vault;
+  for (std::size_t length : {1, 100, 4000, 4095}) {
+    std::string name = "l" + std::to_string(length);
+    auto made = vault.fs().symlink(fs::kRootInode, name, std::string(length, 't'), TestVault::caller());
+    ASSERT_TRUE(made) << length;
+    EXPECT_EQ(made->size, length);
+    EXPECT_TRUE(S_ISLNK(made->mode));
+  }
+  vault.remount();
+  for (std::size_t length : {1, 100, 4000, 4095}) {
+    auto attr = vault.lookup("l" + std::to_string(length));
+    EXPECT_EQ(*vault.fs().readlink(attr->id), std::string(length, 't'));
+  }
+}
+
+TEST(Names, HardLinksAreOneInode) {
+  TestVault vault;
+  ASSERT_TRUE(vault.mkdir("d"));
+  ASSERT_TRUE(vault.write_file("d/one", "shared"));
+  auto one = vault.lookup("d/one");
+  auto two = vault.fs().link(one->id, fs::kRootInode, "two");
+  ASSERT_TRUE(two);
+  EXPECT_EQ(two->id, one->id);
+  EXPECT_EQ(two->nlink, 2U);
+  ASSERT_TRUE(vault.unlink("d/one"));
+  EXPECT_EQ(*vault.read_file("two"), "shared");
+  EXPECT_EQ(vault.fs().getattr(two->id)->nlink, 1U);
+  vault.remount();
+  EXPECT_EQ(*vault.read_file("two"), "shared");
+}
+
+TEST(Directories, KeepTheirContentWhereverTheyAreRenamed) {
+  TestVault vault;
+  ASSERT_TRUE(vault.mkdir("a"));
+  ASSERT_TRUE(vault.mkdir("a/sub"));
+  ASSERT_TRUE(vault.write_file("a/sub/file", "content"));
+  ASSERT_TRUE(vault.mkdir("elsewhere"));
+  const char* places[] = {"b", "elsewhere/c", "elsewhere/d", "a", "elsewhere/e"};
+  std::string at = "a";
+  for (int round = 0; round < 2; ++round) {
+    for (const char* place : places) {
+      ASSERT_TRUE(vault.rename(at, place)) << at << " -> " << place;
+      at = place;
+      EXPECT_EQ(*vault.read_file(at + "/sub/file"), "content");
+      ASSERT_TRUE(vault.write_file(at + "/after", at));
+      vault.remount();
+      EXPECT_EQ(*vault.read_file(at + "/sub/file"), "content");
+      EXPECT_EQ(*vault.read_file(at + "/after"), at);
+      EXPECT_EQ(vault.fs().status().names_unreadable, 0U);
+    }
+  }
+}
+
+TEST(Directories, AHandleIntoADirectoryOutlivesItsRename) {
+  TestVault vault;
+  auto dir = vault.mkdir("a");
+  ASSERT_TRUE(vault.write_file("a/x", "1"));
+  auto file = vault.lookup("a/x");
+  ASSERT_TRUE(vault.rename("a", "b"));
+  EXPECT_TRUE(vault.fs().lookup(dir->id, "x"));
+  EXPECT_EQ(vault.fs().getattr(file->id)->size, 1U);
+  ASSERT_TRUE(vault.mkdir("a"));
+  ASSERT_TRUE(vault.write_file("a/x", "other"));
+  EXPECT_EQ(*vault.read_file("b/x"), "1");
+  EXPECT_EQ(*vault.read_file("a/x"), "other");
+  vault.remount();
+  EXPECT_EQ(*vault.read_file("b/x"), "1");
+  EXPECT_EQ(*vault.read_file("a/x"), "other");
+  // The place's own id belongs to the directory that moved away.
+  EXPECT_NE(TestVault::name_of(vault.below("a/x")), TestVault::name_of(vault.below("b/x")));
+}
+
+TEST(Directories, ExchangeKeepsBothContents) {
+  TestVault vault;
+  ASSERT_TRUE(vault.mkdir("a"));
+  ASSERT_TRUE(vault.mkdir("b"));
+  ASSERT_TRUE(vault.write_file("a/f", "from a"));
+  ASSERT_TRUE(vault.write_file("b/f", "from b"));
+  ASSERT_TRUE(vault.rename("a", "b", RENAME_EXCHANGE));
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(*vault.read_file("a/f"), "from b");
+    EXPECT_EQ(*vault.read_file("b/f"), "from a");
+    vault.remount();
+  }
+}
+
+TEST(Directories, RemovalTakesPinsAndLitterButNothingElse) {
+  TestVault vault;
+  ASSERT_TRUE(vault.mkdir("a"));
+  ASSERT_TRUE(vault.rename("a", "b"));
+  std::string below = vault.below("b");
+  std::ofstream(below + "/.DS_Store") << "litter";
+  std::ofstream(below + "/keep.txt") << "somebody else's";
+  EXPECT_EQ(vault.rmdir("b").error(), base::Errno(ENOTEMPTY));
+  std::filesystem::remove(below + "/keep.txt");
+  ASSERT_TRUE(vault.write_file("b/f", ""));
+  EXPECT_EQ(vault.rmdir("b").error(), base::Errno(ENOTEMPTY));
+  ASSERT_TRUE(vault.unlink("b/f"));
+  EXPECT_TRUE(vault.rmdir("b"));
+  EXPECT_TRUE(vault.list("").empty());
+}
+
+TEST(Directories, RenameOverAnEmptyOneThatHasBeenMoved) {
+  TestVault vault;
+  ASSERT_TRUE(vault.mkdir("a"));
+  ASSERT_TRUE(vault.rename("a", "empty"));
+  ASSERT_TRUE(vault.mkdir("full"));
+  ASSERT_TRUE(vault.write_file("full/f", "x"));
+  EXPECT_EQ(vault.rename("empty", "full").error(), base::Errno(ENOTEMPTY));
+  ASSERT_TRUE(vault.rename("full", "empty"));
+  vault.remount();
+  EXPECT_EQ(*vault.read_file("empty/f"), "x");
+}
+
+TEST(Directories, ADirectoryCannotMoveIntoItself) {
+  TestVault vault;
+  ASSERT_TRUE(vault.mkdir("a"));
+  ASSERT_TRUE(vault.mkdir("a/b"));
+  EXPECT_EQ(vault.rename("a", "a/b/c").error(), base::Errno(EINVAL));
+  ASSERT_TRUE(vault.write_file("a/f", "x"));
+  vault.remount();
+  EXPECT_EQ(*vault.read_file("a/f"), "x");
+}
+
+TEST(Directories, LongNamesMove) {
+  TestVault vault;
+  std::string first(250, 'd');
+  std::string second(240, 'e');
+  ASSERT_TRUE(vault.mkdir(first));
+  ASSERT_TRUE(vault.write_file(first + "/" + second, "x"));
+  ASSERT_TRUE(vault.rename(first, second));
+  ASSERT_TRUE(vault.rename(second + "/" + second, second + "/" + first));
+  vault.remount();
+  EXPECT_EQ(*vault.read_file(second + "/" + first), "x");
+  ASSERT_TRUE(vault.unlink(second + "/" + first));
+  ASSERT_TRUE(vault.rmdir(second));
+  EXPECT_TRUE(std::filesystem::is_empty(vault.folder()));
+}
+
+TEST(Descriptors, StayFewWithManyDirectories) {
+  TestVault vault({.directory_fds_max = 8});
+  std::string path;
+  for (int i = 0; i < 60; ++i) {
+    path += (i == 0 ? "" : "/") + std::string("d");
+    ASSERT_TRUE(vault.mkdir(path));
+  }
+  ASSERT_TRUE(vault.write_file(path + "/deep", "down"));
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(vault.mkdir("w" + std::to_string(i)));
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(vault.write_file("w" + std::to_string(i) + "/f", "x"));
+  EXPECT_EQ(*vault.read_file(path + "/deep"), "down");
+  std::size_t open = static_cast<std::size_t>(
+      std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator()));
+  EXPECT_LT(open, 40U);
+}
+
+TEST(Xattrs, AreEncryptedAndComeBack) {
+  TestVault vault;
+  ASSERT_TRUE(vault.write_file("f", "x"));
+  ASSERT_TRUE(vault.mkdir("d"));
+  for (const char* path : {"f", "d"}) {
+    auto id = vault.lookup(path)->id;
+    ASSERT_TRUE(vault.fs().setxattr(id, "user.comment", base::as_bytes("a secret remark"), 0));
+    ASSERT_TRUE(vault.fs().setxattr(id, "user.empty", {}, 0));
+    EXPECT_EQ(vault.fs().setxattr(id, "user.empty", {}, XATTR_CREATE).error(), base::Errno(EEXIST));
+    EXPECT_EQ(vault.fs().setxattr(id, "user.none", {}, XATTR_REPLACE).error(), base::Errno(ENODATA));
+    EXPECT_EQ(vault.fs().getxattr(id, "user.none").error(), base::Errno(ENODATA));
+    EXPECT_EQ(vault.fs().setxattr(id, "nonsense", {}, 0).error(), base::Errno(EOPNOTSUPP));
+  }
+  ASSERT_TRUE(vault.rename("d", "e"));
+  vault.remount();
+  for (const char* path : {"f", "e"}) {
+    auto id = vault.lookup(path)->id;
+    auto value = vault.fs().getxattr(id, "user.comment");
+    ASSERT_TRUE(value) << path;
+    EXPECT_EQ(base::as_text(*value), "a secret remark");
+    EXPECT_EQ(sorted(*vault.fs().listxattr(id)), (std::vector<std::string>{"user.comment", "user.empty"}));
+    ASSERT_TRUE(vault.fs().removexattr(id, "user.comment"));
+    EXPECT_EQ(vault.fs().getxattr(id, "user.comment").error(), base::Errno(ENODATA));
+  }
+}
+
+}  // namespace
+}  // namespace coffer

@@ -1,0 +1,209 @@
+// Damage below: every byte of a ciphertext file flipped, parts swapped, cut, zeroed or taken from older versions. Reads give
+// EIO, never a wrong byte.
+#include <fcntl.h>
+
+#include <fstream>
+#include <functional>
+#include <random>
+
+#include "crypto/file_header.h"
+#include "crypto/geometry.h"
+#include "tests/support/test_vault.h"
+
+namespace coffer {
+namespace {
+
+using test::TestVault;
+
+std::string slurp(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+void spit(const std::string& path, const std::string& content) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
+}
+
+std::string pattern(std::size_t size, std::uint64_t seed) {
+  std::mt19937 random(seed);
+  std::string text(size, '\0');
+  for (char& c : text) c = static_cast<char>(random());
+  return text;
+}
+
+class TamperTest : public testing::Test {
+ protected:
+  TamperTest() : vault_({.chunk_size = 4096}) {}
+
+  // Reads all of `path` with a fresh mount. What comes before an error must be right.
+  testing::AssertionResult reads_as_damaged(const std::string& path, const std::string& truth) {
+    vault_.remount();
+    auto content = vault_.read_file(path);
+    if (content) {
+      return testing::AssertionFailure() << (*content == truth ? "read as if intact" : "WRONG BYTES were served");
+    }
+    if (content.error() != base::Errno(EIO)) return testing::AssertionFailure() << content.error().code();
+    if (vault_.fs().status().integrity_events == 0) return testing::AssertionFailure() << "not reported";
+    // Chunk for chunk too: what can still be read must be true.
+    auto opened = vault_.fs().open_file(vault_.lookup(path)->id, O_RDONLY, false);
+    if (!opened) return testing::AssertionSuccess();
+    for (std::size_t at = 0; at < truth.size(); at += 4096) {
+      std::string out(std::min<std::size_t>(4096, truth.size() - at), '\0');
+      auto got = vault_.fs().read(opened->handle, at, {reinterpret_cast<base::Byte*>(out.data()), out.size()});
+      if (got && out.substr(0, *got) != truth.substr(at, *got)) {
+        return testing::AssertionFailure() << "WRONG BYTES at " << at;
+      }
+    }
+    vault_.fs().release(opened->handle);
+    return testing::AssertionSuccess();
+  }
+
+  void damage(const std::string& name, const std::function<void(std::string&)>& change) {
+    SCOPED_TRACE(name);
+    const std::string below = vault_.below("file");
+    const std::string intact = slurp(below);
+    std::string changed = intact;
+    change(changed);
+    ASSERT_NE(changed, intact);
+    spit(below, changed);
+    EXPECT_TRUE(reads_as_damaged("file", content_));
+    spit(below, intact);
+    vault_.remount();
+    EXPECT_EQ(*vault_.read_file("file"), content_) << "does not heal";
+  }
+
+  static constexpr std::size_t kRecord = 4096 + 36;
+  TestVault vault_;
+  const std::string content_ = pattern(5 * 4096 + 100, 5);
+};
+
+TEST_F(TamperTest, OneFile) {
+  ASSERT_TRUE(vault_.write_file("file", pattern(content_.size(), 4)));
+  const std::string old = slurp(vault_.below("file"));
+  // The same length rewritten in place, under the same file id.
+  auto opened = vault_.fs().open_file(vault_.lookup("file")->id, O_RDWR, false);
+  ASSERT_TRUE(vault_.fs().write(opened->handle, 0, base::as_bytes(content_), {}));
+  ASSERT_TRUE(vault_.fs().flush(opened->handle));
+  vault_.fs().release(opened->handle);
+
+  damage("cut to nothing", [](std::string& s) { s.clear(); });
+  damage("cut inside the header", [](std::string& s) { s.resize(100); });
+  damage("cut to the header", [](std::string& s) { s.resize(512); });
+  damage("cut at a chunk border", [](std::string& s) { s.resize(512 + 2 * kRecord); });
+  damage("cut inside a chunk", [](std::string& s) { s.resize(512 + 2 * kRecord + 77); });
+  damage("one byte longer", [](std::string& s) { s.push_back('x'); });
+  damage("a doubled chunk at the end", [](std::string& s) { s += s.substr(512, kRecord); });
+  damage("two chunks swapped", [](std::string& s) {
+    std::string first = s.substr(512, kRecord);
+    s.replace(512, kRecord, s.substr(512 + kRecord, kRecord));
+    s.replace(512 + kRecord, kRecord, first);
+  });
+  damage("a chunk doubled over another", [](std::string& s) { s.replace(512, kRecord, s.substr(512 + kRecord, kRecord)); });
+  damage("a chunk zeroed", [](std::string& s) { s.replace(512 + kRecord, kRecord, kRecord, '\0'); });
+  damage("all chunks zeroed", [](std::string& s) { s.replace(512, s.size() - 512, s.size() - 512, '\0'); });
+  damage("the header zeroed", [](std::string& s) { s.replace(0, 512, 512, '\0'); });
+  damage("an older chunk", [&](std::string& s) { s.replace(512 + kRecord, kRecord, old.substr(512 + kRecord, kRecord)); });
+  damage("an older header", [&](std::string& s) { s.replace(0, 512, old.substr(0, 512)); });
+  damage("an older tail", [&](std::string& s) { s.replace(512 + 3 * kRecord, std::string::npos, old.substr(512 + 3 * kRecord)); });
+}
+
+TEST_F(TamperTest, EveryByteOfTheFileFlipped) {
+  ASSERT_TRUE(vault_.write_file("file", content_));
+  const std::string below = vault_.below("file");
+  const std::string intact = slurp(below);
+  for (std::size_t at = 0; at < intact.size(); at += at < 1200 ? 1 : 97) {
+    std::string changed = intact;
+    changed[at] = static_cast<char>(changed[at] ^ 0x10);
+    spit(below, changed);
+    ASSERT_TRUE(reads_as_damaged("file", content_)) << "byte " << at;
+  }
+}
+
+TEST_F(TamperTest, PartsOfAnotherFile) {
+  ASSERT_TRUE(vault_.write_file("file", content_));
+  ASSERT_TRUE(vault_.write_file("other", pattern(content_.size(), 9)));
+  const std::string other = slurp(vault_.below("other"));
+  damage("its header", [&](std::string& s) { s.replace(0, 512, other.substr(0, 512)); });
+  damage("its chunk", [&](std::string& s) { s.replace(512, kRecord, other.substr(512, kRecord)); });
+  damage("all its chunks", [&](std::string& s) { s.replace(512, std::string::npos, other.substr(512)); });
+}
+
+TEST_F(TamperTest, AWholeFileInAnothersPlaceIsReported) {
+  ASSERT_TRUE(vault_.write_file("file", content_));
+  ASSERT_TRUE(vault_.write_file("other", "other"));
+  ASSERT_TRUE(vault_.fs().sync());
+  const std::string file = vault_.below("file");
+  const std::string other = vault_.below("other");
+  std::filesystem::rename(file, file + "x");
+  std::filesystem::rename(other, file);
+  std::filesystem::rename(file + "x", other);
+  vault_.remount();
+  EXPECT_EQ(*vault_.read_file("file"), "other");
+  EXPECT_EQ(vault_.fs().status().files_moved, 1U);
+}
+
+TEST(Strict, AFileInAnothersPlaceIsAnError) {
+  TestVault vault({.strict = true});
+  ASSERT_TRUE(vault.write_file("a", "a"));
+  ASSERT_TRUE(vault.write_file("b", "b"));
+  ASSERT_TRUE(vault.rename("b", "c"));  // ours: explained
+  std::filesystem::rename(vault.below("a"), vault.folder() + "/x");
+  std::string c = vault.below("c");
+  vault.remount();
+  EXPECT_EQ(*vault.read_file("c"), "b");
+  std::filesystem::rename(vault.folder() + "/x", c);
+  vault.remount();
+  EXPECT_EQ(vault.read_file("c").error(), base::Errno(EIO));
+}
+
+TEST_F(TamperTest, AnUnreadableFileCanBeReplacedByARewrite) {
+  ASSERT_TRUE(vault_.write_file("file", content_));
+  spit(vault_.below("file"), "");
+  vault_.remount();
+  EXPECT_EQ(vault_.read_file("file").error(), base::Errno(EIO));
+  ASSERT_TRUE(vault_.write_file("file", "new"));
+  vault_.remount();
+  EXPECT_EQ(*vault_.read_file("file"), "new");
+}
+
+TEST_F(TamperTest, AWriteToADamagedFileIsRefused) {
+  ASSERT_TRUE(vault_.write_file("file", content_));
+  const std::string below = vault_.below("file");
+  std::string changed = slurp(below);
+  changed.replace(512 + kRecord, kRecord, kRecord, '\0');
+  spit(below, changed);
+  vault_.remount();
+  auto opened = vault_.fs().open_file(vault_.lookup("file")->id, O_RDWR, false);
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(vault_.fs().write(opened->handle, 0, base::as_bytes("x"), {}).error(), base::Errno(EIO));
+  vault_.fs().release(opened->handle);
+  EXPECT_EQ(slurp(below), changed);
+}
+
+TEST_F(TamperTest, ALinkInTheVaultIsNeverFollowed) {
+  ASSERT_TRUE(vault_.write_file("file", content_));
+  ASSERT_TRUE(vault_.mkdir("dir"));
+  const std::string file = vault_.below("file");
+  const std::string dir = vault_.below("dir");
+  std::filesystem::remove(file);
+  std::filesystem::create_symlink("/etc/passwd", file);
+  std::filesystem::remove(dir);
+  std::filesystem::create_directory_symlink("/etc", dir);
+  vault_.remount();
+  EXPECT_EQ(vault_.lookup("file").error(), base::Errno(ENOENT));
+  EXPECT_EQ(vault_.lookup("dir").error(), base::Errno(ENOENT));
+  EXPECT_TRUE(vault_.list("").empty());
+}
+
+TEST_F(TamperTest, EntriesOfAnotherDirectoryAreNotShown) {
+  ASSERT_TRUE(vault_.mkdir("private"));
+  ASSERT_TRUE(vault_.write_file("private/secret", "s"));
+  ASSERT_TRUE(vault_.mkdir("public"));
+  const std::string from = vault_.below("private/secret");
+  std::filesystem::rename(from, vault_.below("public") + "/" + TestVault::name_of(from));
+  vault_.remount();
+  EXPECT_TRUE(vault_.list("public").empty());
+  EXPECT_EQ(vault_.fs().status().names_unreadable, 1U);
+}
+
+}  // namespace
+}  // namespace coffer

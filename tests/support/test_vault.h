@@ -1,0 +1,165 @@
+// A vault in a temporary folder, mounted in process: the Filesystem without a kernel. Known to its tests by plaintext paths.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "crypto/random.h"
+#include "fs/backing.h"
+#include "fs/filesystem.h"
+#include "tests/support/temp_dir.h"
+
+namespace coffer::test {
+
+struct VaultOptions {
+  crypto::Suite suite = crypto::Suite::kAes256Gcm;
+  std::uint32_t chunk_size = crypto::kDefaultChunkSize;
+  std::uint16_t name_max = crypto::kDefaultNameMax;
+  bool strict = false;
+  std::uint64_t dirty_bytes_max = std::uint64_t{64} << 20;
+  std::size_t directory_fds_max = 256;
+};
+
+class TestVault {
+ public:
+  explicit TestVault(VaultOptions options = {}) : options_(options) {
+    crypto::init();
+    keys_ = std::make_unique<crypto::KeyRing>(crypto::random_vault_key());
+    config_.vault = crypto::random_id<crypto::VaultId>();
+    config_.suite = options.suite;
+    config_.chunk_size = options.chunk_size;
+    config_.name_max = options.name_max;
+    mount();
+  }
+
+  // With `backing`, through that instead of the system calls.
+  void mount(std::unique_ptr<fs::Backing> backing = std::make_unique<fs::Backing>(), bool read_only = false) {
+    fs::FilesystemOptions options;
+    options.vault = folder_.open();
+    options.state = state_.open();
+    options.config = config_;
+    options.keys = keys_.get();
+    options.strict = options_.strict;
+    options.read_only = read_only;
+    options.dirty_bytes_max = options_.dirty_bytes_max;
+    options.directory_fds_max = options_.directory_fds_max;
+    auto opened = fs::Filesystem::open(std::move(options), std::move(backing));
+    ASSERT_TRUE(opened);
+    fs_ = *std::move(opened);
+  }
+  void lock() {
+    auto done = fs_->shutdown();
+    EXPECT_TRUE(done);
+    fs_.reset();
+  }
+  void remount() {
+    lock();
+    mount();
+  }
+  // As if on another machine: nothing is remembered.
+  void forget_state() {
+    for (const auto& entry : std::filesystem::directory_iterator(state_.path())) std::filesystem::remove_all(entry.path());
+  }
+
+  fs::Filesystem& fs() { return *fs_; }
+  const std::string& folder() const { return folder_.path(); }
+  const crypto::KeyRing& keys() const { return *keys_; }
+  const crypto::VaultConfig& config() const { return config_; }
+
+  // --- by path; the lookup counts taken are kept, as a kernel would ---------------------------------------------------
+  base::Result<fs::Attr> lookup(const std::string& path) {
+    base::Result<fs::Attr> at = fs_->getattr(fs::kRootInode);
+    std::size_t begin = 0;
+    while (at && begin < path.size()) {
+      std::size_t end = std::min(path.find('/', begin), path.size());
+      at = fs_->lookup(at->id, path.substr(begin, end - begin));
+      begin = end + 1;
+    }
+    return at;
+  }
+  fs::InodeId parent_of(const std::string& path) {
+    auto slash = path.rfind('/');
+    auto parent = lookup(slash == std::string::npos ? "" : path.substr(0, slash));
+    EXPECT_TRUE(parent) << path;
+    return parent ? parent->id : fs::kRootInode;
+  }
+  static std::string name_of(const std::string& path) {
+    auto slash = path.rfind('/');
+    return slash == std::string::npos ? path : path.substr(slash + 1);
+  }
+
+  base::Status write_file(const std::string& path, base::ByteView content) {
+    COFFER_ASSIGN_OR_RETURN(fs::Created made,
+                            fs_->create(parent_of(path), name_of(path), 0644, O_RDWR | O_TRUNC, caller()));
+    auto status = base::ok();
+    if (!content.empty()) {
+      auto written = fs_->write(made.opened.handle, 0, content, {});
+      if (!written) status = written.error();
+    }
+    auto flushed = fs_->flush(made.opened.handle);
+    fs_->release(made.opened.handle);
+    return status ? flushed : status;
+  }
+  base::Status write_file(const std::string& path, std::string_view content) {
+    return write_file(path, base::as_bytes(content));
+  }
+  base::Result<std::string> read_file(const std::string& path) {
+    COFFER_ASSIGN_OR_RETURN(fs::Attr attr, lookup(path));
+    COFFER_ASSIGN_OR_RETURN(fs::Opened opened, fs_->open_file(attr.id, O_RDONLY, false));
+    std::string content(static_cast<std::size_t>(attr.size), '\0');
+    auto size =
+        fs_->read(opened.handle, 0, base::ByteSpan(reinterpret_cast<base::Byte*>(content.data()), content.size()));
+    fs_->release(opened.handle);
+    if (!size) return size.error();
+    content.resize(*size);
+    return content;
+  }
+  base::Result<fs::Attr> mkdir(const std::string& path) {
+    return fs_->mkdir(parent_of(path), name_of(path), 0755, caller());
+  }
+  base::Status rename(const std::string& from, const std::string& to, unsigned flags = 0) {
+    return fs_->rename(parent_of(from), name_of(from), parent_of(to), name_of(to), flags);
+  }
+  base::Status unlink(const std::string& path) { return fs_->unlink(parent_of(path), name_of(path)); }
+  base::Status rmdir(const std::string& path) { return fs_->rmdir(parent_of(path), name_of(path)); }
+  std::vector<std::string> list(const std::string& path) {
+    std::vector<std::string> names;
+    auto attr = lookup(path);
+    EXPECT_TRUE(attr);
+    auto handle = fs_->open_directory(attr->id);
+    EXPECT_TRUE(handle);
+    auto listed = fs_->list(*handle, 0, true, [&](const fs::ListedEntry& entry) {
+      if (entry.name != "." && entry.name != "..") names.emplace_back(entry.name);
+      return true;
+    });
+    EXPECT_TRUE(listed);
+    fs_->release_directory(*handle);
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+  // The ciphertext file of a path, by inode number.
+  std::string below(const std::string& path) {
+    auto attr = lookup(path);
+    if (!attr) return {};
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder())) {
+      struct ::stat st;
+      if (::lstat(entry.path().c_str(), &st) == 0 && st.st_ino == attr->ino) return entry.path();
+    }
+    return {};
+  }
+  static fs::Caller caller() { return {::geteuid(), ::getegid(), ::getpid(), 022}; }
+
+ private:
+  VaultOptions options_;
+  TempDir folder_;
+  TempDir state_;
+  std::unique_ptr<crypto::KeyRing> keys_;
+  crypto::VaultConfig config_;
+  std::unique_ptr<fs::Filesystem> fs_;
+};
+
+}  // namespace coffer::test
