@@ -222,7 +222,7 @@ Status FileState::stored_all() {
   }
   COFFER_ASSIGN_OR_RETURN(sys::Stat stat, context_.backing.stat(fd_));
   note_stat(stat);
-  context_.known_good.insert(stat);
+  if (trust_ == Trust::kConfirmed) context_.known_good.insert(stat);
   return base::ok();
 }
 

@@ -257,6 +257,8 @@ void Filesystem::Impl::settle(const InodeRef& inode) {
   if (!facts) return;
   auto file = file_state(inode, true, false);
   if (!file) return;
+  // Changed by somebody else since we wrote it: not a header of ours to vouch for.
+  if (!(*file)->confirm()) return;
   (*file)->update_facts(*facts, located->stat.mtime);
   if (!(*file)->dirty()) return;
   Status written = (*file)->write_out();

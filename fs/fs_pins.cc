@@ -84,7 +84,8 @@ void Filesystem::Impl::pin_done(PinMove& move) {
     kept.push_back(std::move(pin));
   }
   kept.push_back(*move.added);
-  move.directory->directory->set_ids(fs::directory_ids(move.to, kept), std::move(kept));
+  std::vector<crypto::DirId> ids = fs::directory_ids(move.to, kept);
+  move.directory->directory->set_ids(std::move(ids), std::move(kept));
   // Nobody changed the directory's content as people see it.
   const timespec times[2] = {{0, UTIME_OMIT}, move.stat.mtime};
   static_cast<void>(backing_->utimens(FdRef(*move.fd), ".", times));
