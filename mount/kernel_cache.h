@@ -28,6 +28,7 @@ class KernelCache {
   class Target;
   void attach(fuse_session* session);
   void detach();  // afterwards no hook is running and none does anything
+  std::uint64_t dropped() const;
 
   std::shared_ptr<Target> target_;
 };

@@ -1,0 +1,228 @@
+#include "mount/session.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/log.h"
+#include "base/mutex.h"
+#include "mount/caller_identity.h"
+#include "mount/device_io.h"
+#include "mount/fuse_api.h"
+#include "mount/fuse_ops.h"
+#include "mount/mount_context.h"
+#include "mount/upkeep.h"
+#include "mount/workers.h"
+
+namespace coffer::mount {
+namespace {
+
+using base::LogLevel;
+using base::UniqueFd;
+using fs::Done;
+using fs::ExitCode;
+using fs::Outcome;
+using fs::UserError;
+
+// libfuse says why something failed to its log only.
+class FuseLog {
+ public:
+  static void install() { fuse_set_log_func(&FuseLog::take); }
+  static std::string last() {
+    const base::MutexLock lock(mutex_);
+    return last_;
+  }
+
+ private:
+  __attribute__((format(printf, 2, 0))) static void take(fuse_log_level level, const char* format, va_list arguments) {
+    std::array<char, 512> text{};
+    std::vsnprintf(text.data(), text.size(), format, arguments);
+    std::string_view line(text.data());
+    while (line.ends_with('\n')) line.remove_suffix(1);
+    base::log_line(level <= FUSE_LOG_ERR ? LogLevel::kWarning : LogLevel::kDebug, line);
+    const base::MutexLock lock(mutex_);
+    last_ = line;
+  }
+
+  static inline base::Mutex mutex_;
+  static inline std::string last_ GUARDED_BY(mutex_);
+};
+
+UserError bad_mount_point(const std::string& mount_point, int error) {
+  if (error == ENOTCONN || error == ECONNABORTED) {
+    return {.code = ExitCode::kMountPoint,
+            .message = fmt::format("{} is a mount whose daemon is gone", mount_point),
+            .hint = fmt::format("free it with: coffer lock {}", mount_point)};
+  }
+  return {.code = ExitCode::kMountPoint,
+          .message = fmt::format("cannot mount on {}: {}", mount_point, std::strerror(error)),
+          .hint = error == ENOENT ? "make the folder first" : ""};
+}
+
+Outcome<std::string> resolve_mount_point(const std::string& mount_point) {
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(mount_point.c_str(), nullptr), &std::free);
+  if (real == nullptr) return bad_mount_point(mount_point, errno);
+  struct stat attr {};
+  if (::stat(real.get(), &attr) != 0) return bad_mount_point(mount_point, errno);
+  if (!S_ISDIR(attr.st_mode)) return bad_mount_point(mount_point, ENOTDIR);
+  return std::string(real.get());
+}
+
+// libfuse takes commas for separators and backslashes for escapes (lib/fuse_opt.c, process_opt_sep_arg).
+std::string escape_option(std::string_view value) {
+  std::string out;
+  for (const char c : value) {
+    if (c == ',' || c == '\\') out.push_back('\\');
+    out.push_back(c);
+  }
+  return out;
+}
+
+std::vector<std::string> option_list(const SessionOptions& options) {
+  std::vector<std::string> list{"fsname=" + escape_option(options.source), "subtype=coffer", "default_permissions"};
+  if (options.read_only) list.emplace_back("ro");
+  if (options.allow_other) list.emplace_back("allow_other");
+  if (options.allow_root) list.emplace_back("allow_root");
+  list.insert(list.end(), options.fuse_options.begin(), options.fuse_options.end());
+  return list;
+}
+
+struct SessionDeleter {
+  void operator()(fuse_session* session) const noexcept { fuse_session_destroy(session); }
+};
+using SessionPtr = std::unique_ptr<fuse_session, SessionDeleter>;
+
+Outcome<SessionPtr> new_session(MountContext& context, const SessionOptions& options) {
+  fuse_args arguments{};
+  bool ok = fuse_opt_add_arg(&arguments, "coffer") == 0;
+  for (const std::string& option : option_list(options)) {
+    ok = ok && fuse_opt_add_arg(&arguments, ("-o" + option).c_str()) == 0;
+  }
+  SessionPtr session;
+  if (ok) session.reset(fuse_session_new(&arguments, &operations(), sizeof(fuse_lowlevel_ops), &context));
+  fuse_opt_free_args(&arguments);
+  if (session == nullptr) {
+    return UserError{.code = ExitCode::kUsage,
+                     .message = fmt::format("the mount options are not accepted: {}", FuseLog::last()),
+                     .hint = "coffer mount --help lists what -o takes"};
+  }
+  return session;
+}
+
+UserError cannot_mount(const std::string& mount_point) {
+  if (::access("/dev/fuse", F_OK) != 0) {
+    return {.code = ExitCode::kNoFuse,
+            .message = "this system has no /dev/fuse",
+            .hint = "load it with: modprobe fuse (a container must be given the device)"};
+  }
+  return {.code = ExitCode::kMountPoint,
+          .message = fmt::format("cannot mount on {}: {}", mount_point, FuseLog::last()),
+          .hint = ::geteuid() == 0 ? "" : "unless you are root, the package fuse3 must be installed (fusermount3)"};
+}
+
+}  // namespace
+
+class FuseSession::Impl {
+ public:
+  Impl(fs::Filesystem& filesystem, KernelCache& cache)
+      : context(filesystem), kernel_cache(cache), stop_event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+  // The mount goes (lazily) and so does libfuse's own descriptor; the workers keep theirs.
+  void detach() {
+    kernel_cache.detach();
+    fuse_session_unmount(session.get());
+    device_in_use = false;
+  }
+
+  MountContext context;
+  KernelCache& kernel_cache;
+  UniqueFd stop_event;
+  SessionPtr session;
+  UniqueFd device;  // /dev/fuse, beside libfuse's descriptor of it, which detach() closes
+  bool device_in_use = true;
+  std::unique_ptr<WorkerPool> workers;
+};
+
+FuseSession::FuseSession(std::unique_ptr<Impl> impl, std::string mount_point)
+    : impl_(std::move(impl)), mount_point_(std::move(mount_point)) {}
+
+Outcome<std::unique_ptr<FuseSession>> FuseSession::mount(fs::Filesystem& filesystem, KernelCache& cache,
+                                                         const std::string& mount_point,
+                                                         const SessionOptions& options) {
+  FuseLog::install();
+  (void)keep_capabilities_for_callers();
+  auto resolved = resolve_mount_point(mount_point);
+  if (!resolved) return resolved.error();
+  auto impl = std::make_unique<Impl>(filesystem, cache);
+  auto session = new_session(impl->context, options);
+  if (!session) return session.error();
+  impl->session = *std::move(session);
+  fuse_session* const raw = impl->session.get();
+  if (fuse_session_mount(raw, resolved->c_str()) != 0) return cannot_mount(*resolved);
+  std::unique_ptr<FuseSession> mounted(new FuseSession(std::move(impl), *resolved));
+  // libfuse reads and writes through the hooks from here on; the descriptor stays its own.
+  const fuse_custom_io io = device_io();
+  mounted->impl_->device = UniqueFd(::fcntl(fuse_session_fd(raw), F_DUPFD_CLOEXEC, 3));
+  if (!mounted->impl_->device.valid() || fuse_session_custom_io(raw, &io, fuse_session_fd(raw)) != 0) {
+    return UserError{.code = ExitCode::kOther, .message = "out of memory or descriptors", .hint = ""};
+  }
+  mounted->impl_->workers = std::make_unique<WorkerPool>(raw, base::FdRef(mounted->impl_->device), options.workers);
+  cache.attach(raw);
+  return mounted;
+}
+
+FuseSession::~FuseSession() {
+  if (impl_ != nullptr && impl_->device_in_use) impl_->detach();
+}
+
+Done FuseSession::run(StopSignals& signals, const std::function<void()>& serving) {
+  Impl& impl = *impl_;
+  Upkeep upkeep{base::FdRef(impl.stop_event)};
+  base::Status served = upkeep.start({.mount_point = mount_point_,
+                                      .context = &impl.context,
+                                      .workers = impl.workers.get(),
+                                      .signals = &signals,
+                                      .serving = serving,
+                                      .detach_lazily = [&impl] { impl.detach(); }});
+  if (served) served = impl.workers->run();
+  if (impl.device_in_use) impl.detach();
+  impl.device.reset();  // the last descriptor: whoever still waits for an answer gets ENOTCONN
+  upkeep.finish();
+  const base::Status written = impl.context.filesystem.shutdown();
+  if (!written) {
+    return UserError{.code = ExitCode::kOther,
+                     .message = fmt::format("not everything could be written to the vault: {}",
+                                            std::strerror(written.error().code())),
+                     .hint = "the log names the files; they are completed from local state at the next mount"};
+  }
+  if (!served) {
+    return UserError{.code = ExitCode::kOther,
+                     .message = fmt::format("the mount broke: {}", std::strerror(served.error().code())),
+                     .hint = ""};
+  }
+  return std::monostate();
+}
+
+void FuseSession::stop() noexcept { ::eventfd_write(impl_->stop_event.get(), 1); }
+
+SessionStatus FuseSession::status() const {
+  SessionStatus status;
+  status.requests = impl_->workers->requests();
+  status.kernel_caches_dropped = impl_->kernel_cache.dropped();
+  if (impl_->context.initialised.load(std::memory_order_acquire)) {
+    status.handles_killpriv = impl_->context.features.handle_killpriv_v2;
+    status.parallel_lookups = impl_->context.features.parallel_dirops;
+  }
+  return status;
+}
+
+}  // namespace coffer::mount

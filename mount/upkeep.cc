@@ -1,0 +1,165 @@
+#include "mount/upkeep.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include "base/log.h"
+#include "mount/mount_table.h"
+
+namespace coffer::mount {
+namespace {
+
+using base::Errno;
+using base::LogLevel;
+using base::Status;
+using base::UniqueFd;
+
+enum Event { kNothing, kTimeToSync, kFinish, kStop };
+
+// With fs/'s own delay this keeps "durable within 5 s" (docs/ARCHITECTURE.md) for files that stay open.
+constexpr int kWriteBackEvery_ms = 2000;
+constexpr auto kQuietPatience = std::chrono::seconds(60);
+// The kernel starts FUSE mounts with 128 KiB (mm.h, VM_READAHEAD_PAGES), which costs a round trip each; READs of up to
+// 1 MiB are possible. Measured in docs/PERFORMANCE.md.
+constexpr std::string_view kReadAhead_kb = "1024";
+
+UniqueFd open_folder(const std::string& path) {
+  return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+// Only root may; without it the mount is slower at reading, not wrong.
+void raise_read_ahead(dev_t device) {
+  const std::string path = fmt::format("/sys/class/bdi/{}:{}/read_ahead_kb", major(device), minor(device));
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file.valid()) return;
+  if (::write(file.get(), kReadAhead_kb.data(), kReadAhead_kb.size()) < 0) {
+    base::log(LogLevel::kDebug, "cannot raise the read-ahead: {}", std::strerror(errno));
+  }
+}
+
+}  // namespace
+
+Upkeep::Upkeep(base::FdRef stop_event) : stop_event_(stop_event), finish_event_(::eventfd(0, EFD_CLOEXEC)) {}
+
+Upkeep::~Upkeep() { finish(); }
+
+Status Upkeep::start(UpkeepTask task) {
+  task_ = std::move(task);
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error&) {
+    return Errno(EAGAIN);
+  }
+  return base::ok();
+}
+
+void Upkeep::finish() {
+  if (!thread_.joinable()) return;
+  ::eventfd_write(finish_event_.get(), 1);
+  thread_.join();
+}
+
+void Upkeep::run() {
+  if (greet() && task_.serving) task_.serving();
+  bool stopped = false;
+  while (true) {
+    const int event = wait_for_event();
+    if (event == kFinish) return;
+    if (event == kStop && !stopped) {
+      stopped = true;
+      take_down();
+    } else if (event == kTimeToSync && !stopped) {
+      sync_mount();
+    }
+  }
+}
+
+// The first request of all; it waits until INIT is done.
+bool Upkeep::greet() {
+  struct statfs room {};
+  struct stat attr {};
+  const char* path = task_.mount_point.c_str();
+  if (::statfs(path, &room) != 0 || ::stat(path, &attr) != 0) {
+    base::log(LogLevel::kError, "the mount does not answer: {}", std::strerror(errno));
+    return false;
+  }
+  device_ = attr.st_dev;
+  raise_read_ahead(device_);
+  return true;
+}
+
+int Upkeep::wait_for_event() const {
+  const bool asleep = task_.context->may_sleep();
+  std::array<pollfd, 4> events{pollfd{.fd = finish_event_.get(), .events = POLLIN, .revents = 0},
+                               pollfd{.fd = stop_event_.get(), .events = POLLIN, .revents = 0},
+                               pollfd{.fd = task_.signals->fd().get(), .events = POLLIN, .revents = 0},
+                               pollfd{.fd = task_.context->writer_event().get(), .events = POLLIN, .revents = 0}};
+  while (::poll(events.data(), events.size(), asleep ? -1 : kWriteBackEvery_ms) < 0 && errno == EINTR) {
+  }
+  if (asleep) task_.context->awake();
+  if (events[0].revents != 0) return kFinish;
+  if (const int signal = task_.signals->take(); signal != 0) {
+    base::log(LogLevel::kInfo, "stopping: {}", ::strsignal(signal));
+    return kStop;
+  }
+  if (events[1].revents != 0) {
+    eventfd_t count = 0;
+    ::eventfd_read(stop_event_.get(), &count);
+    return kStop;
+  }
+  return asleep ? kNothing : kTimeToSync;
+}
+
+bool Upkeep::is_on_top() const {
+  const auto top = mount_at(task_.mount_point);
+  return top && *top && (*top)->device == device_ && is_coffer(**top);
+}
+
+// The kernel sends its dirty pages as WRITEs before syncfs(2) returns, but need not wait for the answers
+// (fs/fuse/inode.c, fuse_sync_fs waits for servers of FUSE_SYNCFS only).
+void Upkeep::sync_mount() const {
+  const UniqueFd folder = open_folder(task_.mount_point);
+  struct stat attr {};
+  if (!folder.valid() || ::fstat(folder.get(), &attr) != 0 || attr.st_dev != device_) return;
+  if (::syncfs(folder.get()) != 0) {
+    base::log(LogLevel::kWarning, "writing back the mount's pages: {}", std::strerror(errno));
+  }
+}
+
+void Upkeep::take_down() {
+  const auto settle = [this] {
+    if (!task_.workers->wait_until_quiet(kQuietPatience)) {
+      base::log_line(LogLevel::kWarning, "requests are still coming in; stopping all the same");
+    }
+  };
+  sync_mount();
+  settle();
+  if (!is_on_top()) {
+    base::log_line(LogLevel::kWarning, "something else is mounted over the vault; leaving the mount point as it is");
+    return task_.workers->stop();
+  }
+  // If it works, the workers see the connection end.
+  const Status plain = unmount(task_.mount_point, false);
+  if (plain) return;
+  base::log(LogLevel::kWarning, "cannot unmount at once, detaching instead: {}", std::strerror(plain.error().code()));
+  {
+    // Through this the mount can be reached once it has no name any more.
+    const UniqueFd folder = open_folder(task_.mount_point);
+    task_.detach_lazily();
+    if (folder.valid()) ::syncfs(folder.get());
+  }
+  settle();
+  task_.workers->stop();
+}
+
+}  // namespace coffer::mount

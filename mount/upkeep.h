@@ -1,0 +1,60 @@
+// What a mount needs besides answers: a thread that greets it, writes its dirty pages back in time, and takes it down.
+//
+// The kernel keeps what programs wrote through a writeback cache for up to 30 s (vm.dirty_expire_centisecs) and passes
+// no sync(2) on to FUSE daemons, so while any file is open for writing this thread has the mount's pages written back
+// every two seconds.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <thread>
+
+#include "base/unique_fd.h"
+#include "mount/mount_context.h"
+#include "mount/stop_signals.h"
+#include "mount/workers.h"
+
+namespace coffer::mount {
+
+struct UpkeepTask {
+  std::string mount_point;
+  MountContext* context = nullptr;
+  WorkerPool* workers = nullptr;
+  StopSignals* signals = nullptr;
+  std::function<void()> serving;  // called once the mount has answered; may be empty
+  std::function<void()>
+      detach_lazily;  // lazy unmount, keeping the workers' devices; called with none of our locks held
+};
+
+class Upkeep {
+ public:
+  explicit Upkeep(base::FdRef stop_event);  // readable: stop as by a signal. Outlives this.
+  ~Upkeep();
+  Upkeep(const Upkeep&) = delete;
+  Upkeep& operator=(const Upkeep&) = delete;
+
+  // Starts the thread. Call just before WorkerPool::run(). Errors: EAGAIN.
+  base::Status start(UpkeepTask task);
+  // The workers have ended: so does the thread. REQUIRES: the connection is dead (else a system call of ours on the
+  // mount could wait for ever for an answer).
+  void finish();
+
+ private:
+  void run();
+  bool greet();
+  int wait_for_event() const;
+  void sync_mount() const;
+  void take_down();
+  bool is_on_top() const;
+
+  UpkeepTask task_;
+  base::FdRef stop_event_;
+  base::UniqueFd finish_event_;
+  dev_t device_ = 0;  // of the mount
+  std::thread thread_;
+};
+
+}  // namespace coffer::mount

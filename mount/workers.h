@@ -1,0 +1,93 @@
+// The threads that answer the kernel.
+//
+// One of them, the leader, waits for requests in read(2); it answers what it reads itself and waits again. The others
+// are parked. That one thread waits, and not several, is what makes a request cheap: the kernel then wakes the same
+// thread every time, on the core that the caller is about to leave, and nobody is woken in vain (docs/PERFORMANCE.md
+// has the measurement). The leader gives its place to a parked worker before it answers when
+//   - the request is known to wait for a disk (FSYNC...),
+//   - the request is large, or requests arrive faster than one thread answers them, and a core is free;
+// and it loses the place when one request keeps it for a millisecond or two (a cold disk, a network folder): the
+// watchdog sees to that. So nobody waits behind somebody else's slow request, and a mount that is idle uses no
+// processor time: the leader sleeps in the kernel, the watchdog's timer runs only while requests are being answered.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "mount/wire.h"
+
+struct fuse_session;
+
+namespace coffer::mount {
+
+class WorkerPool {
+ public:
+  // `session` uses device_io(); `device` is its descriptor of /dev/fuse. Both outlive the pool's run().
+  // at_most: 0 for a choice of ours.
+  WorkerPool(fuse_session* session, base::FdRef device, unsigned at_most);
+  ~WorkerPool();
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  // Answers requests until the file system is unmounted or stop() is called, and every request that was read has been
+  // answered. Once. Errors: EAGAIN or ENOMEM (no thread could be started), EIO (the device failed).
+  base::Status run();
+  // From any thread. What the kernel still has queued is not answered.
+  void stop() noexcept;
+
+  // No request is queued in the kernel or being answered. Waits for that at most as long as given; false: it is not so.
+  bool wait_until_quiet(std::chrono::milliseconds patience) const;
+  std::uint64_t requests() const noexcept { return requests_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Worker;
+  enum class Role { kParked, kLeader, kDraining };  // draining: reads what is there, but does not wait for more
+  enum class Received { kRequest, kNothing, kEnd };
+
+  base::Status serve() EXCLUDES(mutex_);
+  base::Status start_worker() REQUIRES(mutex_);
+  void work(Worker& self);
+  bool wait_for_lead(Worker& self) EXCLUDES(mutex_);
+  Received receive(Worker& self) const;
+  Role answer(Worker& self, Role role);
+  bool should_give_lead(const Worker& self, const RequestNotes& notes) const;
+  void give_lead() EXCLUDES(mutex_);
+  Role after_lead(Worker& self);
+  void end(Worker& self) EXCLUDES(mutex_);
+  void interrupt_readers() REQUIRES(mutex_);
+
+  void watch();
+  void arm_watchdog() noexcept;
+  void depose(std::uint64_t ticket) EXCLUDES(mutex_);
+
+  fuse_session* const session_;
+  const base::FdRef device_;
+  const unsigned cores_;
+  const unsigned workers_max_;
+
+  mutable base::Mutex mutex_;
+  base::CondVar lead_free_;  // also: the pool is stopping
+  base::CondVar changed_;    // a worker ended, or the pool is stopping
+  std::vector<std::unique_ptr<Worker>> workers_ GUARDED_BY(mutex_);
+  unsigned parked_ GUARDED_BY(mutex_) = 0;
+  unsigned alive_ GUARDED_BY(mutex_) = 0;
+  bool has_leader_ GUARDED_BY(mutex_) = false;
+
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> failed_{false};
+  std::atomic<unsigned> active_{0};         // workers with a request in hand
+  std::atomic<std::uint64_t> requests_{0};  // read so far
+  // The request that the leader is answering: its number in requests_ plus one; 0 while it waits. Taken back by the
+  // leader when it is done, or by the watchdog, who thereby takes the lead away.
+  std::atomic<std::uint64_t> ticket_{0};
+  std::atomic<bool> watchdog_armed_{false};
+  base::UniqueFd timer_;
+};
+
+}  // namespace coffer::mount
