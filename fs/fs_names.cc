@@ -8,6 +8,7 @@
 #include <climits>
 
 #include "base/log.h"
+#include "fs/durable_file.h"
 #include "fs/filesystem_impl.h"
 
 namespace coffer::fs {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "crypto/base32.h"
-#include "crypto/random.h"
+#include "fs/durable_file.h"
 
 namespace coffer::fs {
 namespace {
@@ -105,12 +105,6 @@ Status NameStore::remove_side_file(FdRef directory, const EntryName& name) {
   Status status = backing_.unlink(directory, name.entry + std::string(crypto::kSideFileSuffix));
   if (!status && status.error() == Errno(ENOENT)) return base::ok();
   return status;
-}
-
-std::string temporary_name() {
-  base::ByteArray<10> random;
-  crypto::random_bytes(random);
-  return std::string(kTemporaryPrefix) + crypto::base32_encode(random) + std::string(kTemporarySuffix);
 }
 
 bool is_temporary_name(std::string_view file_name) {

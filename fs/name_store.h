@@ -70,8 +70,7 @@ class NameStore {
   std::unordered_map<std::string, std::string> long_names_ GUARDED_BY(mutex_);
 };
 
-// A temporary name inside the vault, which sync clients skip and readers ignore.
-std::string temporary_name();
+// One of temporary_name()'s (fs/durable_file.h): unfinished work, which readers ignore.
 bool is_temporary_name(std::string_view file_name);
 
 // "report (conflict, LAPTOP).odt" for a decorated "report.odt"; at most 255 bytes, made from this entry alone.
