@@ -192,6 +192,7 @@ Done FuseSession::run(StopSignals& signals, const std::function<void()>& serving
                                       .workers = impl.workers.get(),
                                       .signals = &signals,
                                       .serving = serving,
+                                      .stopping = [&impl] { impl.kernel_cache.detach(); },
                                       .detach_lazily = [&impl] { impl.detach(); }});
   if (served) served = impl.workers->run();
   if (impl.device_in_use) impl.detach();
@@ -203,6 +204,11 @@ Done FuseSession::run(StopSignals& signals, const std::function<void()>& serving
                      .message = fmt::format("not everything could be written to the vault: {}",
                                             std::strerror(written.error().code())),
                      .hint = "the log names the files; they are completed from local state at the next mount"};
+  }
+  if (!impl.context.initialised) {
+    return UserError{.code = ExitCode::kOther,
+                     .message = fmt::format("the kernel did not accept the mount: {}", FuseLog::last()),
+                     .hint = ""};
   }
   if (!served) {
     return UserError{.code = ExitCode::kOther,

@@ -28,7 +28,8 @@ enum Event { kNothing, kTimeToSync, kFinish, kStop };
 
 // With fs/'s own delay this keeps "durable within 5 s" (docs/ARCHITECTURE.md) for files that stay open.
 constexpr int kWriteBackEvery_ms = 2000;
-constexpr auto kQuietPatience = std::chrono::seconds(60);
+// After this somebody keeps writing to a mount that is going away.
+constexpr auto kQuietPatience = std::chrono::seconds(10);
 // The kernel starts FUSE mounts with 128 KiB (mm.h, VM_READAHEAD_PAGES), which costs a round trip each; READs of up to
 // 1 MiB are possible. Measured in docs/PERFORMANCE.md.
 constexpr std::string_view kReadAhead_kb = "1024";
@@ -142,6 +143,7 @@ void Upkeep::take_down() {
       base::log_line(LogLevel::kWarning, "requests are still coming in; stopping all the same");
     }
   };
+  task_.stopping();
   sync_mount();
   settle();
   if (!is_on_top()) {

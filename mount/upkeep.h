@@ -25,8 +25,10 @@ struct UpkeepTask {
   WorkerPool* workers = nullptr;
   StopSignals* signals = nullptr;
   std::function<void()> serving;  // called once the mount has answered; may be empty
-  std::function<void()>
-      detach_lazily;  // lazy unmount, keeping the workers' devices; called with none of our locks held
+  // Called first when the mount is to stop, requests still being answered: no more invalidations, since one that waits
+  // for dirty pages to be written back must not outlive the workers.
+  std::function<void()> stopping;
+  std::function<void()> detach_lazily;  // unmounts lazily, keeping the workers' devices
 };
 
 class Upkeep {
