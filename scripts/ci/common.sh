@@ -7,6 +7,8 @@ jobs=${COFFER_JOBS:-$(nproc)}
 # A compiler cache makes the second run cheap; without one everything still works.
 if [ -z "${CMAKE_CXX_COMPILER_LAUNCHER:-}" ] && command -v ccache > /dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+  # Clones in different folders share what they compile; precompiled headers are compared by content.
+  export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
 fi
 
 # Reports go to stderr and end the program: a test that goes on after one would pass.
