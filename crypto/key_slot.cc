@@ -18,10 +18,11 @@ static_assert(kPasswordSaltSize == crypto_pwhash_argon2id_SALTBYTES);
 
 Key password_key(ByteView password, ByteView salt, const PasswordCost& cost) {
   Key key;
+  // libsodium wants a pointer also to an empty password.
+  const char* text = password.empty() ? "" : reinterpret_cast<const char*>(password.data());
   // One lane, version 1.3. Within bounds it can only fail for want of memory.
-  const int failed =
-      crypto_pwhash(key.data(), Key::size(), reinterpret_cast<const char*>(password.data()), password.size(),
-                    salt.data(), cost.passes, cost.memory_kib * 1024, crypto_pwhash_ALG_ARGON2ID13);
+  const int failed = crypto_pwhash(key.data(), Key::size(), text, password.size(), salt.data(), cost.passes,
+                                   cost.memory_kib * 1024, crypto_pwhash_ALG_ARGON2ID13);
   if (failed != 0) throw std::bad_alloc();
   return key;
 }

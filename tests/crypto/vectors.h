@@ -18,6 +18,9 @@ inline Vector read_vectors(const std::string& name) {
   return Vector::parse(file);
 }
 
+// One part of it. By value, as a range-for over a part of a temporary outlives the whole.
+inline Vector read_vectors(const std::string& name, const char* part) { return read_vectors(name).at(part); }
+
 inline Bytes bytes_of(const Vector& vector, const char* key) {
   const auto text = vector.at(key).get<std::string>();
   Bytes bytes(text.size() / 2);

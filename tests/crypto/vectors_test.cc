@@ -15,7 +15,7 @@ namespace coffer::crypto {
 namespace {
 
 TEST(Vectors, Keys) {
-  for (const Vector& v : read_vectors("keys").at("accepted")) {
+  for (const Vector& v : read_vectors("keys", "accepted")) {
     const auto text = v.at("text").get<std::string>();
     const auto vault_key = parse_vault_key(base::as_bytes(text));
     ASSERT_TRUE(vault_key);
@@ -126,7 +126,7 @@ TEST(Vectors, Records) {
 }
 
 TEST(Vectors, Sums) {
-  for (const Vector& v : read_vectors("sums").at("accepted")) {
+  for (const Vector& v : read_vectors("sums", "accepted")) {
     const KeyRing keys = keys_of(v);
     const auto suite = v.at("suite").get<Suite>();
     const FileKeys file_keys(keys, suite, id_of<FileId>(v, "file_id"));
@@ -262,7 +262,7 @@ Slot slot_of(const Vector& v) {
 }
 
 TEST(Vectors, Slots) {
-  for (const Vector& v : read_vectors("slots").at("accepted")) {
+  for (const Vector& v : read_vectors("slots", "accepted")) {
     const Slot slot = slot_of(v.at("slot"));
     const auto vault = id_of<VaultId>(v, "vault_id");
     const Bytes secret = bytes_of(v, "secret");
