@@ -32,9 +32,10 @@ constexpr unsigned kWorkersAtStart = 2;
 constexpr unsigned kWorkersMax = 16;
 // From here on answering takes longer (copying and ciphers at 1 to 3 GB/s) than waking another thread (5 to 50 us).
 constexpr std::size_t kLarge = 96 << 10;
-// A read(2) that finds a request waiting takes 1 to 2 us; one that has to sleep, over 4 (context switch).
-constexpr auto kWasWaiting = std::chrono::nanoseconds(2500);
-constexpr unsigned kBacklog = 4;  // so many requests in a row that were waiting already mean more callers than one
+// A read(2) that finds a request waiting takes 1 us; one that has to sleep, 3 and more (two context switches). After so
+// many short ones in a row the queue is looked at: if it is not empty then, there is more than one caller.
+constexpr auto kShort = std::chrono::nanoseconds(2500);
+constexpr unsigned kShortInARow = 4;
 constexpr auto kSlow = std::chrono::milliseconds(1);
 
 // One more connection to the same mount; with its own, a worker does not contend for the other workers' request lists
@@ -71,9 +72,9 @@ struct WorkerPool::Worker {
   ~Worker() { std::free(buffer.mem); }  // libfuse's, from malloc (lib/fuse_lowlevel.c, fuse_session_receive_buf_int)
 
   std::thread thread;
-  UniqueFd device;       // a clone; invalid: shares the session's
-  fuse_buf buffer{};     // the request
-  unsigned backlog = 0;  // requests in a row that were waiting when they were asked for
+  UniqueFd device;           // a clone; invalid: shares the session's
+  fuse_buf buffer{};         // the request
+  unsigned short_waits = 0;  // requests in a row that came at once
   std::atomic<bool> reading{false};
   bool ended = false;  // guarded by WorkerPool::mutex_
 };
@@ -183,7 +184,7 @@ bool WorkerPool::wait_for_lead(Worker& self) {
     if (stopping_) return false;
     has_leader_ = true;
   }
-  self.backlog = 0;
+  self.short_waits = 0;
   if (self.device.valid()) ::fcntl(self.device.get(), F_SETFL, 0);  // reads wait
   return true;
 }
@@ -194,7 +195,7 @@ WorkerPool::Received WorkerPool::receive(Worker& self) const {
   const int got = fuse_session_receive_buf(session_, &self.buffer);
   self.reading = false;
   if (got > 0) {
-    self.backlog = Clock::now() - before < kWasWaiting ? self.backlog + 1 : 0;
+    self.short_waits = Clock::now() - before < kShort ? self.short_waits + 1 : 0;
     return Received::kRequest;
   }
   if (got == -EINTR || got == -EAGAIN) return Received::kNothing;
@@ -236,8 +237,13 @@ WorkerPool::Role WorkerPool::answer(Worker& self, Role role) {
 bool WorkerPool::should_give_lead(const Worker& self, const RequestNotes& notes) const {
   if (workers_max_ == 1) return false;
   if (waits_for_disk(notes.opcode)) return true;
-  const bool worth_it = notes.length >= kLarge || self.backlog >= kBacklog;
-  return worth_it && active_.load(std::memory_order_relaxed) <= cores_;
+  if (active_.load(std::memory_order_relaxed) > cores_) return false;
+  return notes.length >= kLarge || (self.short_waits >= kShortInARow && has_queued());
+}
+
+bool WorkerPool::has_queued() const {
+  pollfd queue{.fd = device_.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&queue, 1, 0) > 0 && (queue.revents & POLLIN) != 0;
 }
 
 void WorkerPool::give_lead() {
@@ -301,9 +307,7 @@ bool WorkerPool::wait_until_quiet(std::chrono::milliseconds patience) const {
   // A request is neither queued nor active while a worker comes out of read(2): look twice, some time apart.
   std::uint64_t before = 0;
   for (int quiet = 0; quiet < 2;) {
-    pollfd queue{.fd = device_.get(), .events = POLLIN, .revents = 0};
-    const bool queued = ::poll(&queue, 1, 0) > 0 && (queue.revents & POLLIN) != 0;
-    const bool now_quiet = !queued && active_ == 0 && (quiet == 0 || requests() == before);
+    const bool now_quiet = !has_queued() && active_ == 0 && (quiet == 0 || requests() == before);
     before = requests();
     quiet = now_quiet ? quiet + 1 : 0;
     if (quiet == 2) break;

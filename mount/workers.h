@@ -57,6 +57,7 @@ class WorkerPool {
   Received receive(Worker& self) const;
   Role answer(Worker& self, Role role);
   bool should_give_lead(const Worker& self, const RequestNotes& notes) const;
+  bool has_queued() const;  // a request waits in the kernel
   void give_lead() EXCLUDES(mutex_);
   Role after_lead(Worker& self);
   void end(Worker& self) EXCLUDES(mutex_);
