@@ -37,6 +37,7 @@ unset COFFER_PASSWORD_FILE COFFER_PASSWORD_COMMAND
 mkdir -p "$HOME" "$XDG_STATE_HOME" "$XDG_RUNTIME_DIR" "$XDG_CONFIG_HOME" "$mnt"
 chmod 700 "$XDG_RUNTIME_DIR"
 printf 'correct horse battery staple\n' > "$password"
+chmod 600 "$password"
 : > "$log"
 
 step() { printf '%6.1fs  %s\n' "$(elapsed)" "$*"; }

@@ -43,6 +43,8 @@ read_vault() {
   rm -rf "$work/copy"
   cp -a "$mnt" "$work/copy"
   lock_vault
+  # The reader gives back permissions, on purpose not setuid, setgid and sticky bits.
+  find "$work/copy" ! -type l -perm /7000 -exec chmod ug-s,-t {} +
 
   # Nothing that tells the reader from the program but the folder: a copy, as a cloud would give it back.
   rm -rf "$work/cloud"
@@ -52,9 +54,13 @@ read_vault() {
     reader verify $secret "$work/cloud" > "$work/out" 2>&1 || fail "$name: verify: exit code $?: $(tail -n 5 "$work/out")"
   done
   rm -rf "$work/extracted"
-  reader extract --password-file "$password" --xattrs "$work/cloud" "$work/extracted" > "$work/out" 2>&1 ||
-    fail "$name: extract: exit code $?: $(tail -n 5 "$work/out")"
-  rsync -rlptDn --checksum --delete --itemize-changes --modify-window=-1 "$work/copy/" "$work/extracted/" > "$work/diff" 2>&1
+  # Devices and sockets it names instead of making them; that alone may be the reason for its exit code 6.
+  local status=0
+  reader extract --password-file "$password" --xattrs "$work/cloud" "$work/extracted" > "$work/out" 2>&1 || status=$?
+  ! grep -v 'special file not made' "$work/out" | grep -q . || fail "$name: extract: $(grep -v 'special file' "$work/out" | head -n 5)"
+  [ $status = 0 ] || [ $status = 6 ] || fail "$name: extract: exit code $status"
+  grep -q 'block: special file not made: b.* 259:65537$' "$work/out" || fail "$name: the device is not named"
+  rsync -rlptDn --exclude /tree/specials --checksum --delete --itemize-changes --modify-window=-1 "$work/copy/" "$work/extracted/" > "$work/diff" 2>&1
   # The top folder's own times are no part of a vault.
   sed -i '/^\.d[^ ]* \.\/$/d' "$work/diff"
   [ ! -s "$work/diff" ] || fail "$name: $(wc -l < "$work/diff") differences: $(head -n 10 "$work/diff")"

@@ -47,7 +47,9 @@ rsync -aHAX --itemize-changes "$source_tree/" "$mnt/tree/" > "$work/again"
 lock_vault
 [ -z "$(ls -A "$mnt")" ] || fail "the mount point is not empty after lock"
 mount_vault
+step "rsync again, lock, mount"
 rm -rf "$mnt/tree"
+step "removed"
 [ -z "$(ls -A "$mnt")" ] || fail "something is left after rm -rf: $(ls -A "$mnt")"
 lock_vault
 if [ "$e2e_fs" = coffer ]; then
