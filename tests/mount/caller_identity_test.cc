@@ -83,6 +83,7 @@ TEST_F(CallerIdentityTest, CapabilitiesSurvive) {
 
 TEST_F(CallerIdentityTest, WithoutTheSecurebitTheyDoNot) {
   in_child([&] {
+    ASSERT_EQ(::prctl(PR_SET_SECUREBITS, 0), 0);
     const std::string closed = folder_.path() + "/closed";
     ASSERT_EQ(::mkdir(closed.c_str(), 0700), 0);
     CallerIdentity identity;

@@ -42,7 +42,7 @@ TEST(MountTable, EscapesAreUndone) {
 TEST(MountTable, WhatOnlyLooksLikeAnEscapeIsLeftAlone) {
   const auto entries = parse_mountinfo(R"(1 0 0:1 / /\04 rw - t \9\400\04x rw)");
   ASSERT_EQ(entries.size(), 1U);
-  EXPECT_EQ(entries[0].mount_point, "\\04");
+  EXPECT_EQ(entries[0].mount_point, "/\\04");
   EXPECT_EQ(entries[0].source, "\\9\\400\\04x");
 }
 
