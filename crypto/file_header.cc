@@ -129,7 +129,7 @@ Secret pack_secret(const FileHeader& header) {
   return secret;
 }
 
-// The fields as they are; plausible() judges those that have a field of their own here, unpack_secret the rest.
+// nullopt: bytes that no FileHeader can hold. is_plausible() judges the rest.
 std::optional<FileHeader> unpack_secret(const ClearHeader& clear, const Secret& secret) {
   const Byte* from = secret.data();
   const ByteView bytes(secret);

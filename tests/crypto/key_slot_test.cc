@@ -1,4 +1,8 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <cstdlib>
+#include <new>
 
 #include "crypto/random.h"
 #include "crypto/vault_config.h"
@@ -128,6 +132,33 @@ TEST(KeySlot, CalibratedCostIsUsable) {
   EXPECT_LE(cost.memory_kib, 256u * 1024);
   const PasswordCost longest = calibrate_password_cost(~0u);
   EXPECT_EQ(longest.passes, kMaxPasswordCost.passes);
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool kSanitized = false;
+#endif
+
+// In a process of its own, with less memory than a legal slot may ask for.
+[[noreturn]] void open_with_little_memory() {
+  Slot slot = password_slot();
+  slot.cost.memory_kib = kMaxPasswordCost.memory_kib;
+  const rlimit little{rlim_t{1} << 30, rlim_t{1} << 30};
+  if (setrlimit(RLIMIT_AS, &little) != 0) exit(3);
+  try {
+    exit(open_slot(slot, kVault, view_of(kPassword)) ? 1 : 2);
+  } catch (const std::bad_alloc&) {
+    exit(0);
+  }
+}
+
+TEST(KeySlotDeathTest, MemoryThatCannotBeHad) {
+  if (kSanitized) GTEST_SKIP() << "sanitizers need the address space";
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(open_with_little_memory(), testing::ExitedWithCode(0), "");
 }
 
 TEST(KeySlotDeathTest, WhatCallersMustNotAsk) {

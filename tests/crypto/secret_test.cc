@@ -76,6 +76,8 @@ TEST(Secret, ShrinkWipesTheRest) {
   SecretBuffer other(3);
   other = std::move(buffer);  // is given back with its first size, else the allocator would notice
   EXPECT_EQ(other.size(), 0u);
+  const SecretBuffer third(std::move(other));
+  EXPECT_EQ(third.view().data(), place);
 }
 
 TEST(Secret, ManySmallOnesShareNoByte) {
