@@ -95,7 +95,8 @@ class ControlServer::Impl {
       if (last_word) last_word_ = std::move(last_word);
     }
     const std::uint64_t one = 1;
-    if (::write(wake_.get(), &one, sizeof one) < 0) base::log_line(base::LogLevel::kWarning, "control socket: no wake-up");
+    if (::write(wake_.get(), &one, sizeof one) < 0)
+      base::log_line(base::LogLevel::kWarning, "control socket: no wake-up");
     if (thread_.joinable()) thread_.join();
   }
 

@@ -2,7 +2,7 @@
 # The command line as a contract (docs/CLI.md): every error with its exit code, its sentence and its hint, and nothing changed on
 # disk; secrets from every source; slots; busy, stale and read-only mounts; fstab.
 #
-#   cli_test.sh [PART...]     parts: the functions below that end in _test
+#   cli_test.sh [PART...]     parts: the functions below that end in _test, which build on each other
 
 # In a mount namespace of its own: `lock --all` means all, and somebody may be using Coffer on this machine.
 if [ "${COFFER_CLI_TEST:-}" != alone ] && [ "$(id -u)" = 0 ]; then
@@ -23,6 +23,10 @@ secret() { # NAME TEXT: a file that holds it
   chmod 600 "$work/$1"
   echo "$work/$1"
 }
+
+secret wrong "not it" > /dev/null
+secret second "another one" > /dev/null
+secret third "a third" > /dev/null
 
 # All that could change: names, kinds, modes, sizes, times, inodes, content.
 fingerprint() {
@@ -93,7 +97,7 @@ documented() {
   local option
   while read -r option; do
     [ "$option" != --help ] || continue
-    grep -qE "^\.(It|Op|Ar|.*) ?Fl .*(^| )${option#-}( |\$)" "$repository/docs/coffer.1" || fail "coffer.1 lacks $option"
+    grep -qE "^\.(.* )?Fl (.* )?${option#-}( |\$)" "$repository/docs/coffer.1" || fail "coffer.1 lacks $option"
     grep -qE -- "$option\b" "$repository/docs/CLI.md" || fail "docs/CLI.md lacks $option"
   done < <(sed '/^Example:/,$d' "$work/out" | grep -oE -- '--[a-z][a-z-]+' | sort -u)
 }
@@ -164,7 +168,7 @@ init_test() {
 }
 
 secrets_test() {
-  refused 10 "wrong password" "$coffer" key show "$vault" --password-file "$(secret wrong 'not it')"
+  refused 10 "wrong password" "$coffer" key show "$vault" --password-file "$work/wrong"
   refused 10 "wrong password" "$coffer" key show "$vault" --password-file "$(secret newlines $'correct horse battery staple\n')"
   refused 22 "exit code 7" "$coffer" key show "$vault" --password-command 'exit 7'
   refused 22 "is empty" "$coffer" key show "$vault" --password-stdin
@@ -229,8 +233,7 @@ terminal_test() {
 }
 
 slots_test() {
-  local second old_config
-  second=$(secret second "another one")
+  local second=$work/second old_config
   old_config=$(cat "$vault/coffer.json")
   run "$coffer" key add "$vault" --password-file "$password" --new-password-file "$second" --label spouse "${cheap[@]}"
   prints 'Added slot 2: password "spouse"'
@@ -261,7 +264,7 @@ slots_test() {
   prints "Added slot 6" # numbers are never used again
 
   # The password that opened it is the one that changes.
-  run "$coffer" passwd "$vault" --password-file "$second" --new-password-file "$(secret third "a third")" "${cheap[@]}"
+  run "$coffer" passwd "$vault" --password-file "$second" --new-password-file "$work/third" "${cheap[@]}"
   prints "older coffer.json"
   refused 10 "wrong password" "$coffer" key show "$vault" --password-file "$second"
   run "$coffer" key show "$vault" --password-file "$work/third"
@@ -328,7 +331,7 @@ status_test() {
   run "$coffer" status && prints "$mnt" && prints "aes-256-gcm, strict" && prints "nothing suspicious"
   run "$coffer" status --json "$vault"
   [ "$(json 'd["version"], d["mounts"][0]["vault"], d["mounts"][0]["mount_point"], d["mounts"][0]["responding"]')" = \
-    "(1, '$vault', '$mnt', True)" ] || fail "status --json: $(cat "$work/out")"
+    "1 $vault $mnt True" ] || fail "status --json: $(cat "$work/out")"
   [ "$(json 'd["mounts"][0]["open_files"] >= 1')" = True ] || fail "an open file is not counted: $(cat "$work/out")"
   [ "$(json 'd["mounts"][0]["idle_seconds"]')" = 7200 ] || fail "status does not know --idle"
   exec 7<&-
@@ -535,7 +538,7 @@ fstab_test() {
   run "$helper" "$vault" "$mnt" -o "rw,nosuid,nodev,user=root,password_file=$password,idle=1h,strict" -t fuse.coffer
   grep -F " $mnt fuse.coffer" /proc/self/mounts | grep -q nosuid || fail "nosuid did not arrive"
   run "$coffer" status --json "$mnt"
-  [ "$(json 'd["mounts"][0]["strict"], d["mounts"][0]["idle_seconds"]')" = "(True, 3600)" ] ||
+  [ "$(json 'd["mounts"][0]["strict"], d["mounts"][0]["idle_seconds"]')" = "True 3600" ] ||
     fail "strict and idle did not arrive"
   run "$coffer" lock "$mnt"
   run "$helper" "$vault" "$mnt" -f -o "password_file=$password"
@@ -543,7 +546,7 @@ fstab_test() {
   expect_exit 10 "$helper" "$vault" "$mnt" -o "password_file=$work/wrong"
 
   # By mount(8) itself. It looks for helpers in /sbin only: one with ours in it, seen by this test alone.
-  mkdir "$work/upper" "$work/overlay"
+  mkdir "$work/overlay"
   echo "$vault $mnt fuse.coffer noauto,user,password_file=$password 0 0" > "$work/fstab"
   cat > "$work/in_namespace" <<'END'
 set -eu
