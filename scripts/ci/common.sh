@@ -3,6 +3,8 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# Debian's own tools first: python3-cryptography and the like belong to /usr/bin/python3, whatever else is installed.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 jobs=${COFFER_JOBS:-$(nproc)}
 # A compiler cache makes the second run cheap; without one everything still works.
 if [ -z "${CMAKE_CXX_COMPILER_LAUNCHER:-}" ] && command -v ccache > /dev/null; then

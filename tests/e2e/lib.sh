@@ -33,6 +33,8 @@ allowed_log='^$' # error lines that a test expects (extended regular expression)
 # Nothing of the person who runs the tests is read or changed.
 export HOME=$work/home XDG_STATE_HOME=$work/state XDG_RUNTIME_DIR=$work/run XDG_CONFIG_HOME=$work/config
 export LC_ALL=C.UTF-8 TZ=UTC
+# Debian's own tools first: python3-cryptography and the like belong to /usr/bin/python3.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 unset COFFER_PASSWORD_FILE COFFER_PASSWORD_COMMAND
 mkdir -p "$HOME" "$XDG_STATE_HOME" "$XDG_RUNTIME_DIR" "$XDG_CONFIG_HOME" "$mnt"
 chmod 700 "$XDG_RUNTIME_DIR"
