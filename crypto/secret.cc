@@ -100,6 +100,13 @@ class SlabPool {
     }
   }
 
+  void relock() EXCLUDES(mutex_) {
+    base::MutexLock lock(mutex_);
+    for (const auto& [address, slab] : slabs_) {
+      if (sodium_mlock(slab->memory(), kSlabSize) != 0) lock_failed.store(true, std::memory_order_relaxed);
+    }
+  }
+
  private:
   void add_slab() REQUIRES(mutex_) {
     auto slab = std::make_unique<Slab>();
@@ -132,6 +139,8 @@ void secret_free(Byte* memory, std::size_t size) noexcept {
     sodium_free(memory);  // wipes
   }
 }
+
+void relock_secrets() noexcept { slab_pool().relock(); }
 
 bool locked_memory_available() noexcept { return !lock_failed.load(std::memory_order_relaxed); }
 

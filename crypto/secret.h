@@ -15,6 +15,8 @@ namespace coffer::crypto {
 base::Byte* secret_allocate(std::size_t size);
 void secret_free(base::Byte* memory, std::size_t size) noexcept;
 bool locked_memory_available() noexcept;
+// After a fork: the child's memory is not locked any more (mlock(2)); this locks the keys in it again.
+void relock_secrets() noexcept;
 
 // N secret bytes. Move-only; no comparison and no printing, so that neither happens by accident.
 template <std::size_t N>

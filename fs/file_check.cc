@@ -25,7 +25,7 @@ Status FileState::confirm() {
   COFFER_ASSIGN_OR_RETURN(crypto::Sums stored, stored_sums());
   if (stored.content != sums_.content) {
     trust_ = Trust::kPoisoned;
-    return damaged("content sum is wrong: truncated, rolled back in parts, zeroed or mixed");
+    return blame();
   }
   if (stored.keyless != sums_.keyless) {
     trust_ = Trust::kPoisoned;
@@ -39,12 +39,32 @@ Status FileState::confirm() {
   return base::ok();
 }
 
+Errno FileState::blame() {
+  const crypto::Geometry geometry = cipher_->geometry;
+  base::Bytes plain;
+  for (std::uint64_t index = 0; index < geometry.chunk_count(stored_size_); ++index) {
+    auto hole = is_hole(index);
+    if (!hole) return hole.error();
+    if (*hole) {
+      auto data = context_.backing.seek(fd_, geometry.record_begin({index}).value, SEEK_DATA);
+      if (!data) break;
+      index = std::max(index, geometry.chunk_of_cipher({*data}).value);
+    }
+    plain.resize(geometry.chunk_length({index}, stored_size_));
+    Status opened = read_stored(index, index, index * geometry.chunk_size(), plain);
+    // EAGAIN: a hole, which cannot be told from a zeroed record.
+    if (!opened && opened.error() != Errno(EAGAIN)) return opened.error();
+  }
+  return damaged("content sum is wrong: chunks are missing, zeroed or from an older version");
+}
+
 Result<crypto::Sums> FileState::stored_sums() {
   const crypto::Geometry geometry = cipher_->geometry;
   crypto::Sums sums;
   const std::uint64_t count = geometry.chunk_count(stored_size_);
   base::Bytes buffer;
   for (std::uint64_t first = 0; first < count;) {
+    if (context_.stopping) return Errno(EINTR);
     std::uint64_t begin = geometry.record_begin({first}).value;
     if (prefetched_.size() < own_length_) {
       // A hole of the file below holds only hole records: jump over it.

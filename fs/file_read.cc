@@ -123,7 +123,7 @@ Status FileState::open_record(std::uint64_t index, ByteView record, ByteSpan pla
     return base::ok();
   }
   if (!cipher_->chunks.open({index}, record, plain)) {
-    return damaged(fmt::format("chunk {} does not authenticate", index));
+    return damaged_chunk(index);
   }
   return base::ok();
 }
@@ -139,12 +139,16 @@ Result<bool> FileState::is_hole(std::uint64_t index) {
 }
 
 Result<std::uint64_t> FileState::seek(std::uint64_t offset, int whence) {
+  // A hole is a claim about content like any other: zeroed records must not pass for holes.
+  if (trust_ == Trust::kPoisoned) return Errno(EIO);
+  if (trust_ == Trust::kUnconfirmed && size() <= kCheckFirstMax) COFFER_RETURN_IF_ERROR(confirm());
   base::ReaderLock lock(mutex_);
   const std::uint64_t file_size = size_;
   if (offset >= file_size) return Errno(ENXIO);
   const bool want_data = whence == SEEK_DATA;
   if (!want_data && whence != SEEK_HOLE) return Errno(EINVAL);
-  if (dirty_since_) return want_data ? offset : file_size;  // the disk does not know yet
+  // The disk does not know yet, or is not yet to be believed: all is data.
+  if (dirty_since_ || trust_ != Trust::kConfirmed) return want_data ? offset : file_size;
   const crypto::Geometry& geometry = cipher_->geometry;
   const std::uint64_t chunk_size = geometry.chunk_size();
   const std::uint64_t count = geometry.chunk_count(stored_size_);

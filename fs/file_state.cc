@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include "crypto/random.h"
 
@@ -135,6 +136,14 @@ crypto::FileHeader FileState::header() const {
   return header_;
 }
 
+Errno FileState::damaged_chunk(std::uint64_t index) {
+  {
+    base::MutexLock lock(reported_mutex_);
+    if (!reported_chunks_.insert(index).second) return Errno(EIO);  // the kernel asks again and again
+  }
+  return damaged(fmt::format("chunk {} does not authenticate", index));
+}
+
 Errno FileState::damaged(const std::string& what) const {
   context_.events.report(EventKind::kIntegrity, fmt::format("{}: {}", label_, what));
   return Errno(EIO);
@@ -164,6 +173,11 @@ void FileState::touch() {
   if (!dirty_since_) dirty_since_ = Clock::now();
   header_dirty_ = true;
   prefetched_.clear();
+  // The time of the change, not of its writing out. The clock that the kernel takes file times from, so that ours sort
+  // among them; it tells us another time if it knows better.
+  timespec now;
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  mtime_ = now;
 }
 
 void FileState::set_mtime(const timespec& mtime) {

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,7 @@ struct FileContext {
   crypto::WriterId writer;
   std::uint64_t dirty_bytes_max = 0;
   std::atomic<std::uint64_t> dirty_bytes{0};  // plaintext held by all files
+  std::atomic<bool> stopping{false};          // long checks end early
 };
 
 // The part of the header that says whose and where the file is.
@@ -115,7 +117,7 @@ class FileState {
   // If somebody else changed the file below: reads it anew (only if nothing is held here) and says true. Errors: as open().
   Result<bool> refresh(const sys::Stat& stat) EXCLUDES(mutex_);
 
-  // Checks the content sum now unless known. Errors: EIO (reported).
+  // Checks the content sum now unless known. Errors: EIO (reported), EINTR (the file system is stopping).
   Status confirm() EXCLUDES(mutex_, confirm_mutex_);
   // Above kCheckFirstMax and not yet confirmed: confirm() is to be called from a background thread.
   bool needs_background_check() const;
@@ -152,9 +154,12 @@ class FileState {
   void note_stat(const sys::Stat& stat) REQUIRES(mutex_);
   // Reports a chunk or the whole as not authentic and gives the EIO to return.
   Errno damaged(const std::string& what) const;
+  Errno damaged_chunk(std::uint64_t index) EXCLUDES(reported_mutex_);  // once per chunk
 
   // file_check.cc
   Result<crypto::Sums> stored_sums() REQUIRES_SHARED(mutex_);
+  // The sum is wrong: the first record that does not authenticate, reported, or the whole.
+  Errno blame() REQUIRES_SHARED(mutex_);
 
   // file_read.cc
   Result<std::size_t> read_locked(std::uint64_t offset, ByteSpan out) REQUIRES_SHARED(mutex_);
@@ -211,6 +216,9 @@ class FileState {
   base::Bytes prefetched_ GUARDED_BY(mutex_);         // header and first record as read at open, while still true
   std::int64_t own_ctime_ns_ GUARDED_BY(mutex_) = 0;  // state of the disk that we know
   std::uint64_t own_length_ GUARDED_BY(mutex_) = 0;
+
+  base::Mutex reported_mutex_;  // a leaf
+  std::set<std::uint64_t> reported_chunks_ GUARDED_BY(reported_mutex_);
 
   std::atomic<Trust> trust_{Trust::kUnconfirmed};
   base::Mutex confirm_mutex_;  // one check at a time; before mutex_

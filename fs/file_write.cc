@@ -43,7 +43,6 @@ Status FileState::write_locked(std::uint64_t offset, ByteView data, Records* sea
   const std::uint64_t end = offset + data.size();
   if (end > size_) COFFER_RETURN_IF_ERROR(grow(end));
   touch();
-  mtime_.reset();
   if (sealed != nullptr && sealed->cipher == cipher_) {
     const std::uint64_t chunk_size = cipher_->geometry.chunk_size();
     const std::size_t head = static_cast<std::size_t>(sealed->first * chunk_size - offset);
@@ -127,7 +126,6 @@ Status FileState::truncate(std::uint64_t size) {
   base::WriterLock lock(mutex_);
   if (size == size_ && trust_ == Trust::kConfirmed) return base::ok();
   touch();
-  mtime_.reset();
   if (size > size_) return grow(size);
   return shrink(size);
 }
@@ -179,7 +177,6 @@ Status FileState::punch(std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t first = (offset + chunk_size - 1) / chunk_size;
   const std::uint64_t last = end == size_ ? cipher_->geometry.chunk_count(end) : end / chunk_size;
   touch();
-  mtime_.reset();
   if (first >= last) return zero(offset, end - offset);
   if (first * chunk_size > offset) COFFER_RETURN_IF_ERROR(zero(offset, first * chunk_size - offset));
   if (last * chunk_size < end) COFFER_RETURN_IF_ERROR(zero(last * chunk_size, end - last * chunk_size));
@@ -200,7 +197,6 @@ Status FileState::allocate(std::uint64_t offset, std::uint64_t length, bool keep
   if (keep_size || end <= size_) return base::ok();
   COFFER_RETURN_IF_ERROR(grow(end));
   touch();
-  mtime_.reset();
   return base::ok();
 }
 

@@ -48,9 +48,9 @@ Status Filesystem::Impl::start() {
   settler_ = std::make_unique<Settler>(
       inodes_, Settler::Work{
                    [this](const InodeRef& inode) { settle(inode); },
-                   [this](const std::shared_ptr<FileState>& file) {
+                   [this](const InodeRef& inode, const std::shared_ptr<FileState>& file) {
                      // Its own flush or release tells; here only the log.
-                     Status written = file->write_out();
+                     Status written = write_out(inode, file);
                      if (!written) {
                        base::log(base::LogLevel::kWarning, "{}: not written yet, error {}", file->label(),
                                  written.error().code());
@@ -92,6 +92,7 @@ Status Filesystem::Impl::sync() {
 
 Status Filesystem::Impl::shutdown() {
   if (stopped_.exchange(true) || !settler_) return base::ok();
+  file_context_.stopping = true;
   Status synced = sync();
   settler_->stop();
   if (options_.state.valid()) {

@@ -207,13 +207,15 @@ class Filesystem::Impl {
   // --- open files: fs_files.cc ---------------------------------------------------------------------------------------
   // The open file of an inode, opening it if need be. `truncate`: its content is about to go.
   Result<std::shared_ptr<FileState>> file_state(const InodeRef& inode, bool write, bool truncate);
+  Result<std::shared_ptr<FileState>> reopen_orphan(const InodeRef& inode, FdRef orphan, bool truncate);
+  Status write_keeping_mode(FileState& file);
   Opened make_handle(const InodeRef& inode, std::shared_ptr<FileState> file, bool may_write);
   Status write_out(const InodeRef& inode, const std::shared_ptr<FileState>& file);
   void settle(const InodeRef& inode);
   Status kill_suidgid(const InodeRef& inode, const std::shared_ptr<FileState>& file);
   Result<HeaderFacts> facts_of(const InodeRef& inode, const sys::Stat& stat);
   // Does the header name the place where the file lies? Reported if not; EIO if strict.
-  Status check_place(const InodeRef& inode, const FileState& file) EXCLUDES(reported_mutex_);
+  Status check_place(const InodeRef& inode, FileState& file) EXCLUDES(reported_mutex_);
   // The keyed hash by which local state remembers a place.
   Result<crypto::DirId> place_hash(const InodeRef& inode);
   // An own change to attributes or names moved the ctime: what we knew of the content stays known.
@@ -224,6 +226,8 @@ class Filesystem::Impl {
                                        std::uint64_t rdev, std::string_view content, const Caller& caller);
   Result<Created> create_new(const OpenedDir& dir, std::string_view name, mode_t mode, const Caller& caller);
   HeaderFacts new_facts(const OpenedDir& dir, std::string_view name, crypto::Kind kind, const sys::Stat& stat) const;
+  // Before an entry goes: if it is the last name of a file that the kernel knows, a descriptor by which it can still open it.
+  void keep_orphan(const OpenedDir& dir, const FoundEntry& found);
   // The inode of an entry that just went: what its holders may still do.
   void entry_removed(const OpenedDir& dir, std::string_view name, const FoundEntry& found);
   // Pins, our side files and known litter of a directory that holds nothing else; ENOTEMPTY otherwise.

@@ -80,12 +80,22 @@ Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
   COFFER_RETURN_IF_ERROR(check_writable());
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
   std::shared_ptr<FileState> file = inodes_.file_of(*inode);
+  if (auto removed = inodes_.removed_attr(*inode); removed && !file && !change.size) {
+    // The kernel writes back times of files that are gone, and fails a syncfs if that fails.
+    if (change.mode) removed->mode = (removed->mode & S_IFMT) | (*change.mode & 07777);
+    removed->uid = change.uid.value_or(removed->uid);
+    removed->gid = change.gid.value_or(removed->gid);
+    if (change.atime) removed->atime = resolve_now(*change.atime);
+    if (change.mtime) removed->mtime = resolve_now(*change.mtime);
+    inodes_.set_removed(*inode, *removed);
+    return *removed;
+  }
   if (change.size) {
     if (inode->is_directory || inode->kind != crypto::Kind::kFileOrDirectory) return Errno(EINVAL);
     const bool was_open = file != nullptr;
     COFFER_ASSIGN_OR_RETURN(file, file_state(inode, true, *change.size == 0));
     COFFER_RETURN_IF_ERROR(file->truncate(*change.size));
-    settler_->file_changed(file);
+    settler_->file_changed(inode, file);
     if (!was_open) COFFER_RETURN_IF_ERROR(write_out(inode, file));
   }
   if (change.kill_suidgid && file) COFFER_RETURN_IF_ERROR(kill_suidgid(inode, file));

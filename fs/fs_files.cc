@@ -37,12 +37,18 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::file_state(const InodeRef& 
     }
     return file;
   }
-  COFFER_ASSIGN_OR_RETURN(Located located, locate(inode));
+  if (SharedFd orphan = inodes_.orphan_of(*inode)) return reopen_orphan(inode, FdRef(*orphan), truncate);
+  auto located = locate(inode);
+  if (!located) {
+    // Its last name may have gone just now.
+    if (SharedFd orphan = inodes_.orphan_of(*inode)) return reopen_orphan(inode, FdRef(*orphan), truncate);
+    return located.error();
+  }
   bool writable = !options_.read_only && inode->kind == crypto::Kind::kFileOrDirectory;
-  auto fd = backing_->open(located.at(), located.entry, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK);
+  auto fd = backing_->open(located->at(), located->entry, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK);
   if (!fd && !write && writable) {
     writable = false;
-    fd = backing_->open(located.at(), located.entry, O_RDONLY | O_NONBLOCK);
+    fd = backing_->open(located->at(), located->entry, O_RDONLY | O_NONBLOCK);
   }
   if (!fd) return fd.error();
   COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(*fd));
@@ -51,9 +57,22 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::file_state(const InodeRef& 
   if (truncate) {
     COFFER_ASSIGN_OR_RETURN(facts, facts_of(inode, stat));
   }
-  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, *std::move(fd), stat, located.entry, writable,
+  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, *std::move(fd), stat, located->entry, writable,
                                                      truncate ? &facts : nullptr));
   if (!truncate) COFFER_RETURN_IF_ERROR(check_place(inode, *file));
+  return inodes_.publish_file(*inode, std::move(file));
+}
+
+// A file whose last name went after the kernel had looked it up and before it opened it.
+Result<std::shared_ptr<FileState>> Filesystem::Impl::reopen_orphan(const InodeRef& inode, FdRef orphan, bool truncate) {
+  COFFER_ASSIGN_OR_RETURN(UniqueFd fd, sys::reopen(orphan, options_.read_only ? O_RDONLY : O_RDWR));
+  COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(fd));
+  HeaderFacts facts;
+  facts.mode = stat.mode;
+  facts.name = "?";
+  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, std::move(fd), stat, "(removed)", !options_.read_only,
+                                                     truncate ? &facts : nullptr));
+  file->discard();
   return inodes_.publish_file(*inode, std::move(file));
 }
 
@@ -81,18 +100,25 @@ Result<crypto::DirId> Filesystem::Impl::place_hash(const InodeRef& inode) {
   return names_.cipher().derived_id(place.odd ? place.odd->under : place.parent->directory->ids()->front(), entry.full);
 }
 
-Status Filesystem::Impl::check_place(const InodeRef& inode, const FileState& file) {
-  Place place = inodes_.place_of(*inode);
-  if (!place.parent || place.odd) return base::ok();  // a conflict copy says itself that it was moved
-  COFFER_ASSIGN_OR_RETURN(OpenedDir dir, open_dir(place.parent));
+Status Filesystem::Impl::check_place(const InodeRef& inode, FileState& file) {
   const crypto::FileHeader header = file.header();
-  const bool here = std::find(dir.ids->begin(), dir.ids->end(), header.parent) != dir.ids->end();
-  if (here && header.name == place.name) return base::ok();
-  COFFER_ASSIGN_OR_RETURN(crypto::DirId hash, place_hash(inode));
-  if (known_good_.is_explained(inode->backing, hash)) return base::ok();
+  std::optional<crypto::DirId> seen;
+  for (;;) {
+    Place place = inodes_.place_of(*inode);
+    if (!place.parent || place.odd) return base::ok();  // a conflict copy says itself that it was moved
+    COFFER_ASSIGN_OR_RETURN(OpenedDir dir, open_dir(place.parent));
+    const bool here = std::find(dir.ids->begin(), dir.ids->end(), header.parent) != dir.ids->end();
+    if (here && header.name == place.name) return base::ok();
+    COFFER_ASSIGN_OR_RETURN(crypto::DirId hash, place_hash(inode));
+    if (known_good_.is_explained(inode->backing, hash)) return base::ok();
+    if (seen == hash) break;
+    seen = hash;  // look twice: we may be renaming it this moment
+  }
   // A header has room for one name; of several links all but one look moved.
   COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file.fd()));
-  if (stat.nlink > 1) return base::ok();
+  if (stat.nlink != 1) return base::ok();
+  // What is damaged has been reported as that.
+  if (file.size() <= kCheckFirstMax && !file.confirm()) return base::ok();
   bool fresh;
   {
     base::MutexLock lock(reported_mutex_);
@@ -129,7 +155,7 @@ Result<Opened> Filesystem::Impl::open_file(InodeId id, int flags, bool kill) {
   }
   if (truncate) {
     COFFER_RETURN_IF_ERROR(file->truncate(0));
-    settler_->file_changed(file);
+    settler_->file_changed(inode, file);
     if (kill) COFFER_RETURN_IF_ERROR(kill_suidgid(inode, file));
   } else if (file->needs_background_check()) {
     settler_->check_later([this, inode, file] {
@@ -152,17 +178,30 @@ Result<std::size_t> Filesystem::Impl::write(HandleId id, std::uint64_t offset, B
   if (!handle || !handle->may_write) return Errno(EBADF);
   const bool was_dirty = handle->file->dirty();
   COFFER_RETURN_IF_ERROR(handle->file->write(offset, data, flags.from_page_cache));
-  if (!was_dirty) settler_->file_changed(handle->file);
+  if (!was_dirty) settler_->file_changed(handle->inode, handle->file);
   if (flags.kill_suidgid) COFFER_RETURN_IF_ERROR(kill_suidgid(handle->inode, handle->file));
   return data.size();
 }
 
 Status Filesystem::Impl::write_out(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
   if (!file->dirty()) return base::ok();
-  COFFER_RETURN_IF_ERROR(file->write_out());
+  COFFER_RETURN_IF_ERROR(write_keeping_mode(*file));
   if (auto stat = backing_->stat(file->fd())) inodes_.set_cached(*inode, *stat);
   settler_->content_written(inode);
   settler_->disk_changed();
+  return base::ok();
+}
+
+// A write by somebody without CAP_FSETID clears suid and sgid below; when they are to go, we are told (kill_suidgid).
+Status Filesystem::Impl::write_keeping_mode(FileState& file) {
+  if (privileged_) return file.write_out();
+  COFFER_ASSIGN_OR_RETURN(sys::Stat before, backing_->stat(file.fd()));
+  COFFER_RETURN_IF_ERROR(file.write_out());
+  if ((before.mode & (S_ISUID | S_ISGID)) == 0) return base::ok();
+  COFFER_RETURN_IF_ERROR(backing_->chmod(file.fd(), before.mode & 07777));
+  COFFER_ASSIGN_OR_RETURN(sys::Stat after, backing_->stat(file.fd()));
+  known_good_.insert(after);
+  file.note_own_change(after);
   return base::ok();
 }
 
@@ -181,7 +220,7 @@ void Filesystem::Impl::release(HandleId id) {
   if (written) return;
   events_.report(EventKind::kWriteError, fmt::format("{}: not written yet ({}); kept in memory and tried again",
                                                      handle->file->label(), written.error().code()));
-  settler_->keep_unsaved(handle->file);
+  settler_->keep_unsaved(handle->inode, handle->file);
 }
 
 Status Filesystem::Impl::fsync(HandleId id, bool data_only) {
@@ -207,7 +246,7 @@ Status Filesystem::Impl::fallocate(HandleId id, int mode, std::uint64_t offset, 
   FileState& file = *handle->file;
   if (offset > crypto::kMaxPlainSize || length > crypto::kMaxPlainSize - offset) return Errno(EFBIG);
   const std::uint64_t end = offset + length;
-  settler_->file_changed(handle->file);
+  settler_->file_changed(handle->inode, handle->file);
   switch (mode) {
     case 0: return file.allocate(offset, length, false);
     case FALLOC_FL_KEEP_SIZE: return file.allocate(offset, length, true);
@@ -226,9 +265,14 @@ Result<std::uint64_t> Filesystem::Impl::lseek(HandleId id, std::uint64_t offset,
   FileState& file = *handle->file;
   if (whence != SEEK_DATA && whence != SEEK_HOLE) return Errno(EINVAL);
   if (file.writers > 0) {
-    // The kernel may hold pages that we have not seen: what looks like a hole may be data.
-    if (offset >= file.size()) return Errno(ENXIO);
-    return whence == SEEK_DATA ? offset : file.size();
+    // The kernel may hold pages that we have not seen: a hole may be data, the end further away. Dropping them makes it
+    // write them back first (invalidate_inode_pages2), and it holds off writers while it waits for our answer.
+    if (options_.hooks.drop_inode) {
+      options_.hooks.drop_inode(handle->inode->id);
+    } else {
+      if (offset >= file.size()) return Errno(ENXIO);
+      return whence == SEEK_DATA ? offset : file.size();
+    }
   }
   return file.seek(offset, whence);
 }
@@ -243,7 +287,7 @@ Result<std::size_t> Filesystem::Impl::copy_file_range(HandleId from, std::uint64
   if (size == 0) return size;
   const bool was_dirty = target->file->dirty();
   COFFER_RETURN_IF_ERROR(target->file->write(to_offset, ByteView(buffer).first(size), false));
-  if (!was_dirty) settler_->file_changed(target->file);
+  if (!was_dirty) settler_->file_changed(target->inode, target->file);
   return size;
 }
 
@@ -261,7 +305,7 @@ void Filesystem::Impl::settle(const InodeRef& inode) {
   if (!(*file)->confirm()) return;
   (*file)->update_facts(*facts, located->stat.mtime);
   if (!(*file)->dirty()) return;
-  Status written = (*file)->write_out();
+  Status written = write_keeping_mode(**file);
   if (!written) {
     events_.report(EventKind::kWriteError, fmt::format("{}: header not brought up to date ({})", located->entry,
                                                        written.error().code()));

@@ -86,7 +86,7 @@ Result<Created> Filesystem::Impl::create_new(const OpenedDir& dir, std::string_v
   HeaderFacts facts = new_facts(dir, name, crypto::Kind::kFileOrDirectory, made.stat);
   auto file = FileState::create(file_context_, std::move(fd), made.stat, made.name.entry, facts);
   file = inodes_.publish_file(*inode, std::move(file));
-  settler_->file_changed(file);
+  settler_->file_changed(inode, file);
   auto finish = [&]() -> Result<Attr> {
     const mode_t wanted = mode & ~caller.umask;
     if (!privileged_ && (wanted & 0600) != 0600) {
@@ -243,6 +243,15 @@ Result<Attr> Filesystem::Impl::link(InodeId id, InodeId parent, std::string_view
   return attr;
 }
 
+void Filesystem::Impl::keep_orphan(const OpenedDir& dir, const FoundEntry& found) {
+  if (found.is_directory() || found.stat.nlink > 1) return;
+  InodeRef inode = inodes_.find(BackingId::of(found.stat));
+  if (!inode || inodes_.file_of(*inode)) return;
+  auto fd = backing_->open(dir.at(), found.name.entry, O_PATH);
+  // Without one (no descriptors left) a late open is ESTALE, as on any network file system.
+  if (fd) inodes_.set_orphan(*inode, std::make_shared<const UniqueFd>(*std::move(fd)));
+}
+
 void Filesystem::Impl::entry_removed(const OpenedDir& dir, std::string_view name, const FoundEntry& found) {
   settler_->disk_changed();
   // Its side file goes last; one that stays behind is litter, a missing one would cost a name.
@@ -276,6 +285,7 @@ Status Filesystem::Impl::unlink(InodeId parent, std::string_view name) {
   base::WriterLock lock(dir.names());
   COFFER_ASSIGN_OR_RETURN(FoundEntry found, find_entry(dir, name));
   if (found.is_directory()) return Errno(EISDIR);
+  keep_orphan(dir, found);
   COFFER_RETURN_IF_ERROR(backing_->unlink(dir.at(), found.name.entry));
   entry_removed(dir, name, found);
   return base::ok();

@@ -62,13 +62,13 @@ void Filesystem::Impl::move_done(Move& move) {
   if (move.from_dir.inode != move.to_dir.inode || move.from.name.entry != move.to.entry) {
     static_cast<void>(names_.remove_side_file(move.from_dir.at(), move.from.name));
   }
-  inodes_.move_place(*move.inode, *move.from_dir.inode, move.from_name,
-                     Place{move.to_dir.inode, std::string(move.to_name), nullptr});
-  if (auto after = backing_->stat(move.to_dir.at(), move.to.entry)) own_change(move.inode, move.from.stat, *after);
   if (!move.from.is_directory()) {
     known_good_.explain_place(move.inode->backing,
                               names_.cipher().derived_id(move.to_dir.ids->front(), move.to.full));
   }
+  inodes_.move_place(*move.inode, *move.from_dir.inode, move.from_name,
+                     Place{move.to_dir.inode, std::string(move.to_name), nullptr});
+  if (auto after = backing_->stat(move.to_dir.at(), move.to.entry)) own_change(move.inode, move.from.stat, *after);
 }
 
 Status Filesystem::Impl::rename_over(Move& move, const std::optional<FoundEntry>& target) {
@@ -82,6 +82,7 @@ Status Filesystem::Impl::rename_over(Move& move, const std::optional<FoundEntry>
   } else if (target && move.from.is_directory()) {
     return Errno(ENOTDIR);
   }
+  if (target) keep_orphan(move.to_dir, *target);
   Status renamed =
       backing_->rename(move.from_dir.at(), move.from.name.entry, move.to_dir.at(), move.to.entry, 0);
   if (!renamed) {

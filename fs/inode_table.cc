@@ -43,9 +43,10 @@ InodeRef InodeTable::make_root(const BackingId& backing) {
 InodeRef InodeTable::ref(const BackingId& backing, crypto::Kind kind, bool is_directory, Place place,
                          std::uint64_t lookups) {
   Place dropped;  // its parent may die with it: after the mutex
+  InodeRef inode;  // likewise
   base::MutexLock lock(mutex_);
   auto& known = by_backing_[backing];
-  InodeRef inode = known.lock();
+  inode = known.lock();
   if (!inode) {
     inode = std::make_shared<Inode>(*this, InodeId{next_id_++}, backing, kind, is_directory);
     known = inode;
@@ -150,6 +151,16 @@ void InodeTable::set_removed(Inode& inode, const Attr& attr) {
 std::unique_ptr<Attr> InodeTable::removed_attr(const Inode& inode) {
   base::MutexLock lock(mutex_);
   return inode.removed && inode.last_attr ? std::make_unique<Attr>(*inode.last_attr) : nullptr;
+}
+
+std::shared_ptr<const UniqueFd> InodeTable::orphan_of(const Inode& inode) {
+  base::MutexLock lock(mutex_);
+  return inode.removed ? inode.orphan : nullptr;
+}
+
+void InodeTable::set_orphan(Inode& inode, std::shared_ptr<const UniqueFd> fd) {
+  base::MutexLock lock(mutex_);
+  inode.orphan = std::move(fd);
 }
 
 std::shared_ptr<FileState> InodeTable::file_of(const Inode& inode) {

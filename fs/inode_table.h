@@ -85,6 +85,7 @@ struct Inode {
   std::uint64_t cached_length = 0;
   std::unique_ptr<SpecialNode> special;
   std::unique_ptr<Attr> last_attr;   // of a removed inode
+  std::shared_ptr<const UniqueFd> orphan;  // O_PATH, of a file about to lose its last name
 
   // Directories only; constant after construction.
   std::unique_ptr<Directory> directory;
@@ -117,6 +118,9 @@ class InodeTable {
   // The inode's last name is gone and nothing holds it open: what stat says from now on.
   void set_removed(Inode& inode, const Attr& attr) EXCLUDES(mutex_);
   std::unique_ptr<Attr> removed_attr(const Inode& inode) EXCLUDES(mutex_);
+
+  std::shared_ptr<const UniqueFd> orphan_of(const Inode& inode) EXCLUDES(mutex_);  // only once removed
+  void set_orphan(Inode& inode, std::shared_ptr<const UniqueFd> fd) EXCLUDES(mutex_);
 
   std::shared_ptr<FileState> file_of(const Inode& inode) EXCLUDES(mutex_);
   // Sets the open file unless there is one; gives the one that counts.

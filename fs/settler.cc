@@ -1,6 +1,6 @@
 #include "fs/settler.h"
 
-#include <algorithm>
+#include <iterator>
 
 namespace coffer::fs {
 namespace {
@@ -11,13 +11,14 @@ using std::chrono::seconds;
 constexpr auto kWriteOutAfter = seconds(2);
 // Renames, links and attribute changes up to here still go into the header (design 3.6).
 constexpr auto kSettleAfter = seconds(10);
-// "The rest durable within 5 s" (design 4): two seconds to be written out, two to be waited for, one for the disk.
-constexpr auto kSyncAfter = seconds(2);
+// Durable within about 5 s of the write: two seconds in an open file, up to two ticks, one to be waited for here.
+constexpr auto kSyncAfter = seconds(1);
 constexpr auto kTick = seconds(1);
 
 }  // namespace
 
-Settler::Settler(InodeTable& inodes, Work work) : inodes_(inodes), work_(std::move(work)), thread_([this] { run(); }) {}
+Settler::Settler(InodeTable& inodes, Work work)
+    : inodes_(inodes), work_(std::move(work)), thread_([this] { run(); }), check_thread_([this] { run_checks(); }) {}
 
 Settler::~Settler() { stop(); }
 
@@ -26,21 +27,21 @@ void Settler::stop() {
     base::MutexLock lock(mutex_);
     stopping_ = true;
     wake_.notify_all();
+    check_wake_.notify_all();
   }
   if (thread_.joinable()) thread_.join();
+  if (check_thread_.joinable()) check_thread_.join();
 }
 
-bool Settler::idle() const {
-  return changed_.empty() && unsaved_.empty() && checks_.empty() && settling_.empty() && !disk_changed_since_;
-}
+bool Settler::idle() const { return changed_.empty() && unsaved_.empty() && settling_.empty() && !disk_changed_since_; }
 
 // Only the first piece of work wakes the thread; from then on it looks once a second until nothing is left.
 void Settler::wake() { wake_.notify_one(); }
 
-void Settler::file_changed(const std::shared_ptr<FileState>& file) {
+void Settler::file_changed(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
   base::MutexLock lock(mutex_);
   if (idle()) wake();
-  changed_.push_back(file);
+  changed_.push_back({inode, file});
 }
 
 void Settler::content_written(const InodeRef& inode) {
@@ -60,96 +61,117 @@ void Settler::disk_changed() {
 void Settler::check_later(std::function<void()> check) {
   base::MutexLock lock(mutex_);
   checks_.push_back(std::move(check));
-  wake();
+  check_wake_.notify_one();
 }
 
-void Settler::keep_unsaved(const std::shared_ptr<FileState>& file) {
+void Settler::keep_unsaved(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
   base::MutexLock lock(mutex_);
   if (idle()) wake();
-  unsaved_.push_back(file);
+  unsaved_.push_back({inode, file});
 }
 
 std::uint64_t Settler::waiting() const {
   base::MutexLock lock(mutex_);
-  std::uint64_t open = 0;
-  for (const auto& weak : changed_) {
-    auto file = weak.lock();
-    if (file && file->dirty()) ++open;
-  }
-  return open + unsaved_.size() + settling_.size();
+  return changed_.size() + unsaved_.size() + settling_.size();
 }
 
-// Files whose changes have waited long enough; closed and clean ones leave the list.
-std::vector<std::shared_ptr<FileState>> Settler::take_due_files(Clock::time_point now) {
-  std::vector<std::shared_ptr<FileState>> due;
-  std::erase_if(changed_, [&](const std::weak_ptr<FileState>& weak) {
-    auto file = weak.lock();
-    if (!file) return true;
+// Files whose changes have waited long enough; closed and clean ones leave the list. Files are asked without the mutex:
+// one that is being written answers late.
+std::vector<Settler::Unsaved> Settler::take_due_files(Clock::time_point now) {
+  std::vector<Changed> changed;
+  std::vector<Unsaved> due;
+  {
+    base::MutexLock lock(mutex_);
+    changed.swap(changed_);
+    due = unsaved_;
+  }
+  std::vector<Changed> waiting;
+  for (Changed& entry : changed) {
+    auto file = entry.file.lock();
+    auto inode = entry.inode.lock();
+    if (!file || !inode) continue;
     auto since = file->dirty_since();
-    if (!since) return true;
-    if (now - *since >= kWriteOutAfter) due.push_back(std::move(file));
-    return false;
-  });
-  for (const auto& file : unsaved_) due.push_back(file);
+    if (!since) continue;
+    if (now - *since >= kWriteOutAfter) due.push_back({std::move(inode), std::move(file)});
+    waiting.push_back(std::move(entry));  // looked at again, in case this time fails
+  }
+  base::MutexLock lock(mutex_);
+  changed_.insert(changed_.end(), std::make_move_iterator(waiting.begin()), std::make_move_iterator(waiting.end()));
   return due;
 }
 
 void Settler::run() {
-  base::MutexLock lock(mutex_);
-  while (!stopping_) {
-    if (idle()) {
-      wake_.wait(mutex_);
-      continue;
+  for (;;) {
+    {
+      base::MutexLock lock(mutex_);
+      while (!stopping_ && idle()) wake_.wait(mutex_);
+      if (!stopping_) wake_.wait_for(mutex_, kTick);
+      if (stopping_) return;
     }
-    if (checks_.empty()) wake_.wait_for(mutex_, kTick);
-    if (stopping_) return;
     const Clock::time_point now = Clock::now();
-    std::vector<std::shared_ptr<FileState>> due = take_due_files(now);
+    for (const Unsaved& due : take_due_files(now)) work_.write_out(due.inode, due.file);
     std::vector<InodeRef> settled;
-    while (!settling_.empty() && settling_.front().when <= now) {
-      settled.push_back(std::move(settling_.front().inode));
-      settling_.pop_front();
+    bool sync;
+    std::vector<Unsaved> unsaved;
+    {
+      base::MutexLock lock(mutex_);
+      while (!settling_.empty() && settling_.front().when <= now) {
+        settled.push_back(std::move(settling_.front().inode));
+        settling_.pop_front();
+      }
+      sync = disk_changed_since_ && now - *disk_changed_since_ >= kSyncAfter;
+      if (sync) disk_changed_since_.reset();
+      unsaved.swap(unsaved_);
     }
-    std::deque<std::function<void()>> checks;
-    checks.swap(checks_);
-    const bool sync = disk_changed_since_ && now - *disk_changed_since_ >= kSyncAfter;
-    if (sync) disk_changed_since_.reset();
-    mutex_.unlock();
-    for (const auto& file : due) work_.write_out(file);
     for (const InodeRef& inode : settled) {
       inodes_.end_settle(*inode);
       work_.settle(inode);
     }
-    for (const auto& check : checks) check();
     if (sync) work_.sync_disk();
-    due.clear();
-    settled.clear();  // may be the last references: not under the mutex
-    checks.clear();
-    mutex_.lock();
-    std::erase_if(unsaved_, [](const std::shared_ptr<FileState>& file) { return !file->dirty(); });
+    std::erase_if(unsaved, [](const Unsaved& entry) { return !entry.file->dirty(); });
+    if (unsaved.empty()) continue;
+    base::MutexLock lock(mutex_);
+    unsaved_.insert(unsaved_.end(), unsaved.begin(), unsaved.end());
+  }
+}
+
+void Settler::run_checks() {
+  for (;;) {
+    std::function<void()> check;
+    {
+      base::MutexLock lock(mutex_);
+      while (!stopping_ && checks_.empty()) check_wake_.wait(mutex_);
+      if (stopping_) return;
+      check = std::move(checks_.front());
+      checks_.pop_front();
+    }
+    check();
   }
 }
 
 std::vector<std::shared_ptr<FileState>> Settler::drain() {
-  std::vector<std::shared_ptr<FileState>> files;
+  std::vector<Unsaved> files;
   std::deque<Settling> settling;
   {
     base::MutexLock lock(mutex_);
-    for (const auto& weak : changed_) {
-      if (auto file = weak.lock()) files.push_back(std::move(file));
+    for (const Changed& entry : changed_) {
+      auto file = entry.file.lock();
+      auto inode = entry.inode.lock();
+      if (file && inode) files.push_back({std::move(inode), std::move(file)});
     }
     files.insert(files.end(), unsaved_.begin(), unsaved_.end());
     settling.swap(settling_);
   }
-  for (const auto& file : files) work_.write_out(file);
+  std::vector<std::shared_ptr<FileState>> unsaved;
+  for (const Unsaved& entry : files) {
+    work_.write_out(entry.inode, entry.file);
+    if (entry.file->dirty()) unsaved.push_back(entry.file);
+  }
   for (const Settling& entry : settling) {
     inodes_.end_settle(*entry.inode);
     work_.settle(entry.inode);
   }
-  std::erase_if(files, [](const std::shared_ptr<FileState>& file) { return !file->dirty(); });
-  base::MutexLock lock(mutex_);
-  std::erase_if(unsaved_, [](const std::shared_ptr<FileState>& file) { return !file->dirty(); });
-  return files;
+  return unsaved;
 }
 
 }  // namespace coffer::fs

@@ -21,8 +21,8 @@ class Settler {
   struct Work {
     // Brings the header of a file up to date with its place and attributes, ten seconds after its content changed.
     std::function<void(const InodeRef&)> settle;
-    // Writes out one open file; failures are kept for its own flush, so the result only says whether to try again.
-    std::function<void(const std::shared_ptr<FileState>&)> write_out;
+    // Writes out one open file; a failure is its own flush's to tell.
+    std::function<void(const InodeRef&, const std::shared_ptr<FileState>&)> write_out;
     // Makes all that was written so far durable.
     std::function<void()> sync_disk;
   };
@@ -31,15 +31,15 @@ class Settler {
   ~Settler();  // stop()
 
   // An open file has changes that are not on disk.
-  void file_changed(const std::shared_ptr<FileState>& file) EXCLUDES(mutex_);
+  void file_changed(const InodeRef& inode, const std::shared_ptr<FileState>& file) EXCLUDES(mutex_);
   // The content of a file reached the disk: its header settles later.
   void content_written(const InodeRef& inode) EXCLUDES(mutex_);
   // Something below changed: sync_disk() within five seconds.
   void disk_changed() EXCLUDES(mutex_);
-  // Runs `check` soon: the content sum of a large file.
+  // Runs `check` soon, in a thread of its own: the content sum of a large file.
   void check_later(std::function<void()> check) EXCLUDES(mutex_);
   // A file with changes that could not be written and that no handle holds any more; kept and tried again.
-  void keep_unsaved(const std::shared_ptr<FileState>& file) EXCLUDES(mutex_);
+  void keep_unsaved(const InodeRef& inode, const std::shared_ptr<FileState>& file) EXCLUDES(mutex_);
 
   // Does at once, in the caller's thread, what is waiting. Returns files that still are not saved.
   std::vector<std::shared_ptr<FileState>> drain() EXCLUDES(mutex_);
@@ -48,6 +48,14 @@ class Settler {
   std::uint64_t waiting() const EXCLUDES(mutex_);
 
  private:
+  struct Unsaved {
+    InodeRef inode;
+    std::shared_ptr<FileState> file;
+  };
+  struct Changed {
+    std::weak_ptr<Inode> inode;
+    std::weak_ptr<FileState> file;
+  };
   struct Settling {
     Clock::time_point when;
     InodeRef inode;
@@ -55,19 +63,22 @@ class Settler {
   void run() EXCLUDES(mutex_);
   void wake() REQUIRES(mutex_);
   bool idle() const REQUIRES(mutex_);
-  std::vector<std::shared_ptr<FileState>> take_due_files(Clock::time_point now) REQUIRES(mutex_);
+  void run_checks() EXCLUDES(mutex_);
+  std::vector<Unsaved> take_due_files(Clock::time_point now) EXCLUDES(mutex_);
 
   InodeTable& inodes_;
   const Work work_;
   mutable base::Mutex mutex_;
   base::CondVar wake_;
   bool stopping_ GUARDED_BY(mutex_) = false;
-  std::vector<std::weak_ptr<FileState>> changed_ GUARDED_BY(mutex_);
-  std::vector<std::shared_ptr<FileState>> unsaved_ GUARDED_BY(mutex_);
+  std::vector<Changed> changed_ GUARDED_BY(mutex_);
+  std::vector<Unsaved> unsaved_ GUARDED_BY(mutex_);
   std::deque<std::function<void()>> checks_ GUARDED_BY(mutex_);
   std::deque<Settling> settling_ GUARDED_BY(mutex_);
   std::optional<Clock::time_point> disk_changed_since_ GUARDED_BY(mutex_);
+  base::CondVar check_wake_;
   std::thread thread_;
+  std::thread check_thread_;
 };
 
 }  // namespace coffer::fs

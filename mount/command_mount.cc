@@ -95,6 +95,7 @@ Done serve_in_background(DaemonPlan plan, fs::Unlocked unlocked) {
   const std::string message = mounted_message(plan);
   if (plan.state.valid()) plan.log_path = prepare_log(plan.state, plan.state_path);
   Done mounted = run_in_background([&plan, &unlocked](ReadyReporter& reporter) {
+    crypto::relock_secrets();
     if (!plan.log_path.empty() && !base::log_open(plan.log_path.c_str())) {
       plan.warnings.push_back(
           fmt::format("there is no log: {}: {}", plan.log_path, fs::errno_text(base::Errno::last())));

@@ -56,6 +56,7 @@ enum class Opcode : std::uint32_t {
   kInit = 26,
   kFsyncdir = 30,
   kFallocate = 43,
+  kLseek = 46,
   kCopyFileRange = 47,
 };
 

@@ -53,6 +53,7 @@ bool waits_for_disk(std::uint32_t opcode) {
     case Opcode::kFsyncdir:
     case Opcode::kFallocate:
     case Opcode::kCopyFileRange:
+    case Opcode::kLseek:  // may have the kernel write pages back to us first
       return true;
     default:
       return false;
