@@ -77,7 +77,7 @@ inline Status ok() { return Unit{}; }
   if (!result) return result.error();                                 \
   declaration = *std::move(result)
 
-#define COFFER_RETURN_IF_ERROR(expression)                                      \
-  do {                                                                          \
+#define COFFER_RETURN_IF_ERROR(expression)                                               \
+  do {                                                                                   \
     if (auto coffer_status = (expression); !coffer_status) return coffer_status.error(); \
   } while (false)

@@ -104,9 +104,8 @@ Result<UniqueFd> dup(FdRef fd) {
 Result<std::size_t> pread_full(FdRef fd, ByteSpan out, std::uint64_t offset) {
   std::size_t done = 0;
   while (done < out.size()) {
-    ssize_t n = retry([&] {
-      return ::pread(fd.get(), out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
-    });
+    ssize_t n = retry(
+        [&] { return ::pread(fd.get(), out.data() + done, out.size() - done, static_cast<off_t>(offset + done)); });
     if (n < 0) return Errno::last();
     if (n == 0) break;
     done += static_cast<std::size_t>(n);
@@ -200,8 +199,7 @@ Status ftruncate(FdRef fd, std::uint64_t size) {
   return status_of([&] { return ::ftruncate(fd.get(), static_cast<off_t>(size)); });
 }
 Status fallocate(FdRef fd, int mode, std::uint64_t offset, std::uint64_t length) {
-  return status_of(
-      [&] { return ::fallocate(fd.get(), mode, static_cast<off_t>(offset), static_cast<off_t>(length)); });
+  return status_of([&] { return ::fallocate(fd.get(), mode, static_cast<off_t>(offset), static_cast<off_t>(length)); });
 }
 Status fsync(FdRef fd) {
   return status_of([&] { return ::fsync(fd.get()); });
@@ -277,9 +275,8 @@ Result<std::vector<std::string>> listxattr(FdRef dir, const char* name) {
 }
 
 Result<std::vector<DirEntry>> read_directory(FdRef fd) {
-  COFFER_ASSIGN_OR_RETURN(UniqueFd own, fd_of([&] {
-                            return ::openat(fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                          }));
+  COFFER_ASSIGN_OR_RETURN(UniqueFd own,
+                          fd_of([&] { return ::openat(fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
   DIR* stream = ::fdopendir(own.get());
   if (stream == nullptr) return Errno::last();
   own.release();  // the stream owns it now

@@ -1,6 +1,6 @@
 // Every system call that Coffer's lower layers make, once: EINTR, O_CLOEXEC and whole-length loops live here, and
-// failures come back as the errno of the call. Thread-safe as the kernel is. Paths are relative to a descriptor wherever
-// the kernel allows it; nothing here follows a symbolic link in the last component.
+// failures come back as the errno of the call. Thread-safe as the kernel is. Paths are relative to a descriptor
+// wherever the kernel allows it; nothing here follows a symbolic link in the last component.
 #pragma once
 
 #include <dirent.h>
@@ -80,7 +80,8 @@ Status setxattr(FdRef dir, const char* name, const char* attribute, ByteView val
 Status removexattr(FdRef dir, const char* name, const char* attribute);
 Result<std::vector<std::string>> listxattr(FdRef dir, const char* name);
 
-// The names in a directory, without "." and "..", with d_type. `fd` is read from its start through a descriptor of its own.
+// The names in a directory, without "." and "..", with d_type. `fd` is read from its start through a descriptor of its
+// own.
 struct DirEntry {
   std::string name;
   ino_t ino;

@@ -61,7 +61,8 @@ std::vector<crypto::DirId> directory_ids(const crypto::DirId& derived, const std
 
 namespace {
 
-// The order in which entries of one name claim it: kind first (5.1), then the surer id, then undecorated before decorated.
+// The order in which entries of one name claim it: kind first (5.1), then the surer id, then undecorated before
+// decorated.
 auto claim(const ShownEntry& entry, const std::vector<crypto::DirId>& ids) {
   auto id = std::find(ids.begin(), ids.end(), entry.decoded.under) - ids.begin();
   return std::tuple(entry.decoded.decorated, entry.decoded.kind, id, std::string_view(entry.decoded.entry));
@@ -70,9 +71,12 @@ auto claim(const ShownEntry& entry, const std::vector<crypto::DirId>& ids) {
 std::string label_of(const DecodedEntry& entry) {
   if (entry.decorated) return entry.decoration;
   switch (entry.kind) {
-    case crypto::Kind::kSymlink: return "symlink";
-    case crypto::Kind::kSpecial: return "special file";
-    case crypto::Kind::kFileOrDirectory: break;
+    case crypto::Kind::kSymlink:
+      return "symlink";
+    case crypto::Kind::kSpecial:
+      return "special file";
+    case crypto::Kind::kFileOrDirectory:
+      break;
   }
   return "earlier id";
 }
@@ -100,7 +104,8 @@ std::vector<ShownEntry> name_listing(std::vector<ShownEntry> entries, const std:
     entry.shown = conflict_name(entry.decoded.name, label_of(entry.decoded));
     // Two decorations that differ only in what is trimmed away: tell them apart by all of it.
     if (odd.count(entry.shown) != 0 || owner.count(entry.shown) != 0) {
-      entry.shown = conflict_name(entry.decoded.name, "[" + label_of(entry.decoded) + "] " + entry.decoded.entry.substr(0, 12));
+      entry.shown =
+          conflict_name(entry.decoded.name, "[" + label_of(entry.decoded) + "] " + entry.decoded.entry.substr(0, 12));
     }
     odd.emplace(entry.shown, entry.decoded);
   }

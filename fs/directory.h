@@ -22,8 +22,9 @@ using DirectoryIds = std::shared_ptr<const std::vector<crypto::DirId>>;
 
 class Directory {
  public:
-  // Shared by whoever looks names up or lists, exclusive for whoever changes them. All kinds of one name are one name under
-  // this lock. Order between directories: by inode number (docs/LOCKING.md). What follows has a leaf lock of its own.
+  // Shared by whoever looks names up or lists, exclusive for whoever changes them. All kinds of one name are one name
+  // under this lock. Order between directories: by inode number (docs/LOCKING.md). What follows has a leaf lock of its
+  // own.
   base::SharedMutex names;
 
   // nullptr until known. Never empty; the first is the one new names use.

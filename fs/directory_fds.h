@@ -1,5 +1,5 @@
-// Descriptors of directories of the vault: a bounded number, opened again when needed. A million known directories do not
-// need a million descriptors.
+// Descriptors of directories of the vault: a bounded number, opened again when needed. A million known directories do
+// not need a million descriptors.
 #pragma once
 
 #include <functional>

@@ -6,7 +6,7 @@ namespace coffer::fs {
 
 void Events::report(EventKind kind, const std::string& line) {
   auto level = kind == EventKind::kIntegrity || kind == EventKind::kWriteError ? base::LogLevel::kError
-                                                                             : base::LogLevel::kWarning;
+                                                                               : base::LogLevel::kWarning;
   base::log_line(level, line);
   base::MutexLock lock(mutex_);
   ++counts_[static_cast<int>(kind)];

@@ -12,9 +12,7 @@ constexpr std::uint64_t kRecordsPerRead = 16;
 
 }  // namespace
 
-bool FileState::needs_background_check() const {
-  return trust_ == Trust::kUnconfirmed && size() > kCheckFirstMax;
-}
+bool FileState::needs_background_check() const { return trust_ == Trust::kUnconfirmed && size() > kCheckFirstMax; }
 
 Status FileState::confirm() {
   if (trust_ == Trust::kConfirmed) return base::ok();
@@ -74,8 +72,8 @@ Result<crypto::Sums> FileState::stored_sums() {
     }
     std::uint64_t last = std::min(count, first + kRecordsPerRead) - 1;
     begin = geometry.record_begin({first}).value;
-    std::uint64_t end = geometry.record_begin({last}).value + geometry.chunk_length({last}, stored_size_) +
-                        geometry.overhead();
+    std::uint64_t end =
+        geometry.record_begin({last}).value + geometry.chunk_length({last}, stored_size_) + geometry.overhead();
     buffer.resize(static_cast<std::size_t>(end - begin));
     COFFER_ASSIGN_OR_RETURN(std::size_t got, stored_bytes(begin, buffer));
     if (got != buffer.size()) return damaged("shorter than when it was opened");

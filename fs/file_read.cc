@@ -134,7 +134,8 @@ Result<bool> FileState::is_hole(std::uint64_t index) {
   std::uint64_t at = geometry.record_begin({index}).value + geometry.chunk_length({index}, stored_size_) +
                      geometry.overhead() - crypto::kTrailerSize;
   COFFER_ASSIGN_OR_RETURN(std::size_t got, stored_bytes(at, trailer));
-  if (got != trailer.size()) return damaged(fmt::format("chunk {}: the file is shorter than when it was opened", index));
+  if (got != trailer.size())
+    return damaged(fmt::format("chunk {}: the file is shorter than when it was opened", index));
   return base::all_zero(trailer);
 }
 

@@ -24,11 +24,16 @@ void apply(const HeaderFacts& facts, crypto::FileHeader& header) {
 
 const char* explain(crypto::HeaderError error) {
   switch (error) {
-    case crypto::HeaderError::kNotOurs: return "has no Coffer header (incomplete, or not ours)";
-    case crypto::HeaderError::kNewer: return "was written by a newer version of Coffer";
-    case crypto::HeaderError::kDamaged: return "has a damaged header";
-    case crypto::HeaderError::kForged: return "has a header that does not authenticate";
-    case crypto::HeaderError::kOtherVault: return "belongs to another vault";
+    case crypto::HeaderError::kNotOurs:
+      return "has no Coffer header (incomplete, or not ours)";
+    case crypto::HeaderError::kNewer:
+      return "was written by a newer version of Coffer";
+    case crypto::HeaderError::kDamaged:
+      return "has a damaged header";
+    case crypto::HeaderError::kForged:
+      return "has a header that does not authenticate";
+    case crypto::HeaderError::kOtherVault:
+      return "belongs to another vault";
   }
   return "has a damaged header";
 }
@@ -101,8 +106,8 @@ Result<FileState::HeaderRead> FileState::read_header(FileContext& context, FdRef
                                                      const std::string& label) {
   // Header and first record in one read: for most files that is all there is.
   crypto::Geometry usual(context.config.suite, context.config.chunk_size);
-  std::size_t want = static_cast<std::size_t>(
-      std::min<std::uint64_t>(stat.size, crypto::kHeaderSize + usual.record_size()));
+  std::size_t want =
+      static_cast<std::size_t>(std::min<std::uint64_t>(stat.size, crypto::kHeaderSize + usual.record_size()));
   HeaderRead result;
   result.prefetched.resize(want);
   COFFER_ASSIGN_OR_RETURN(std::size_t got, context.backing.pread(fd, result.prefetched, 0));
@@ -119,8 +124,7 @@ Result<FileState::HeaderRead> FileState::read_header(FileContext& context, FdRef
   auto header = crypto::decode(bytes, context.config.vault, result.cipher->keys);
   if (!header) return fail(explain(header.error()));
   result.header = *header;
-  if (header->clear.cipher_length != stat.size ||
-      result.cipher->geometry.plain_size(stat.size) != header->plain_size) {
+  if (header->clear.cipher_length != stat.size || result.cipher->geometry.plain_size(stat.size) != header->plain_size) {
     return fail(fmt::format("incomplete: {} bytes, its header says {}", stat.size, header->clear.cipher_length));
   }
   return result;

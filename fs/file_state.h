@@ -4,7 +4,8 @@
 // chunks of large writes at once, everything else when write_out() is called (close, fsync, a few seconds, memory).
 // Rules it keeps (FORMAT.md 4, design notes in docs/ARCHITECTURE.md):
 //  - the sums in memory are those of the records on disk, so the header can be written at any time after the records;
-//  - a chunk whose write failed stays here with its plaintext, is read from here, and is tried again at each write_out();
+//  - a chunk whose write failed stays here with its plaintext, is read from here, and is tried again at each
+//  write_out();
 //  - nothing is written to a file whose content sum has not been confirmed, unless it is rewritten from empty.
 #pragma once
 
@@ -70,8 +71,9 @@ class FileState {
   // A file just created, empty below: gets a new id; its header is written at the first write_out().
   static std::shared_ptr<FileState> create(FileContext& context, UniqueFd fd, const sys::Stat& stat, std::string label,
                                            const HeaderFacts& facts);
-  // `label` names the ciphertext file in the log. With `replace`, a file that cannot be read (incomplete, damaged header)
-  // starts anew instead of failing: the caller is about to truncate it to nothing. Errors: EIO, and those of reading.
+  // `label` names the ciphertext file in the log. With `replace`, a file that cannot be read (incomplete, damaged
+  // header) starts anew instead of failing: the caller is about to truncate it to nothing. Errors: EIO, and those of
+  // reading.
   static Result<std::shared_ptr<FileState>> open(FileContext& context, UniqueFd fd, const sys::Stat& stat,
                                                  std::string label, bool writable, const HeaderFacts* replace);
   ~FileState();
@@ -114,7 +116,8 @@ class FileState {
   void update_facts(const HeaderFacts& facts, const timespec& mtime) EXCLUDES(mutex_);
   // The disk is in a state that our own doing explains.
   void note_own_change(const sys::Stat& stat) EXCLUDES(mutex_);
-  // If somebody else changed the file below: reads it anew (only if nothing is held here) and says true. Errors: as open().
+  // If somebody else changed the file below: reads it anew (only if nothing is held here) and says true. Errors: as
+  // open().
   Result<bool> refresh(const sys::Stat& stat) EXCLUDES(mutex_);
 
   // Checks the content sum now unless known. Errors: EIO (reported), EINTR (the file system is stopping).
@@ -148,7 +151,8 @@ class FileState {
   FileState(FileContext& context, UniqueFd fd, std::string label, bool writable);
 
   // file_state.cc
-  static Result<HeaderRead> read_header(FileContext& context, FdRef fd, const sys::Stat& stat, const std::string& label);
+  static Result<HeaderRead> read_header(FileContext& context, FdRef fd, const sys::Stat& stat,
+                                        const std::string& label);
   void start_anew(const HeaderFacts& facts, const sys::Stat& stat) REQUIRES(mutex_);
   void adopt(HeaderRead read, const sys::Stat& stat) REQUIRES(mutex_);
   void note_stat(const sys::Stat& stat) REQUIRES(mutex_);
@@ -202,15 +206,15 @@ class FileState {
   mutable base::SharedMutex mutex_;
   // Replaced only by refresh(); a writer that sealed before it took the mutex compares.
   std::shared_ptr<const FileCipher> cipher_ GUARDED_BY(mutex_);
-  crypto::FileHeader header_ GUARDED_BY(mutex_);     // as last written or read; sums live in sums_
-  crypto::Sums sums_ GUARDED_BY(mutex_);             // of the records on disk
-  std::atomic<std::uint64_t> size_;                  // plaintext; written under mutex_
+  crypto::FileHeader header_ GUARDED_BY(mutex_);      // as last written or read; sums live in sums_
+  crypto::Sums sums_ GUARDED_BY(mutex_);              // of the records on disk
+  std::atomic<std::uint64_t> size_;                   // plaintext; written under mutex_
   std::uint64_t stored_size_ GUARDED_BY(mutex_) = 0;  // plaintext size that the records on disk make up
   bool header_stored_ GUARDED_BY(mutex_) = false;
   bool header_dirty_ GUARDED_BY(mutex_) = false;
   bool discarded_ GUARDED_BY(mutex_) = false;
   std::map<std::uint64_t, DirtyChunk> dirty_ GUARDED_BY(mutex_);
-  std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;   // in dirty_, counted in context_.dirty_bytes too
+  std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;  // in dirty_, counted in context_.dirty_bytes too
   std::optional<Clock::time_point> dirty_since_ GUARDED_BY(mutex_);
   std::optional<timespec> mtime_ GUARDED_BY(mutex_);  // to be set again after our own writes
   base::Bytes prefetched_ GUARDED_BY(mutex_);         // header and first record as read at open, while still true

@@ -57,7 +57,8 @@ Result<std::optional<crypto::SumTerms>> FileState::counted_terms(std::uint64_t i
   base::ByteArray<crypto::kTrailerSize> trailer;
   const std::uint64_t end = geometry.record_begin({index}).value + length + geometry.overhead();
   COFFER_ASSIGN_OR_RETURN(std::size_t got, stored_bytes(end - trailer.size(), trailer));
-  if (got != trailer.size()) return damaged(fmt::format("chunk {}: the file is shorter than when it was opened", index));
+  if (got != trailer.size())
+    return damaged(fmt::format("chunk {}: the file is shorter than when it was opened", index));
   if (base::all_zero(trailer)) return std::optional<crypto::SumTerms>{};
   return std::optional(cipher_->chunks.terms({index}, trailer));
 }
@@ -104,7 +105,8 @@ Status FileState::subtract_range(std::uint64_t begin, std::uint64_t end) {
     // A hole, often a long one: jump to where the file below has data again.
     auto data = context_.backing.seek(fd_, geometry.record_begin({index}).value, SEEK_DATA);
     if (!data && data.error() == Errno(ENXIO)) break;
-    if (data && geometry.chunk_of_cipher({*data}).value > index + 1) index = geometry.chunk_of_cipher({*data}).value - 1;
+    if (data && geometry.chunk_of_cipher({*data}).value > index + 1)
+      index = geometry.chunk_of_cipher({*data}).value - 1;
   }
   for (auto held = dirty_.lower_bound(begin); held != dirty_.end() && held->first < end; ++held) {
     if (held->second.counted) gone.add(*held->second.counted);

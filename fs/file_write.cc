@@ -6,8 +6,8 @@
 namespace coffer::fs {
 namespace {
 
-// Writes from this size on are sealed at once, before the file's lock is taken: the kernel's writeback comes in requests of
-// up to 1 MiB, several at a time, and so uses both cores. Smaller ones wait in memory for their neighbours.
+// Writes from this size on are sealed at once, before the file's lock is taken: the kernel's writeback comes in
+// requests of up to 1 MiB, several at a time, and so uses both cores. Smaller ones wait in memory for their neighbours.
 constexpr std::size_t kSealAtOnceMin = 128 << 10;
 // Held back per file before it is stored, header aside.
 constexpr std::uint64_t kHeldPerFileMax = 1 << 20;
@@ -192,8 +192,7 @@ Status FileState::allocate(std::uint64_t offset, std::uint64_t length, bool keep
   const std::uint64_t end = offset + length;
   const std::uint64_t begin_below = geometry.record_begin(geometry.chunk_at({offset})).value;
   const std::uint64_t end_below = geometry.cipher_length(end);
-  COFFER_RETURN_IF_ERROR(
-      context_.backing.fallocate(fd_, FALLOC_FL_KEEP_SIZE, begin_below, end_below - begin_below));
+  COFFER_RETURN_IF_ERROR(context_.backing.fallocate(fd_, FALLOC_FL_KEEP_SIZE, begin_below, end_below - begin_below));
   if (keep_size || end <= size_) return base::ok();
   COFFER_RETURN_IF_ERROR(grow(end));
   touch();

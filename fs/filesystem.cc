@@ -59,7 +59,8 @@ Status Filesystem::Impl::start() {
                    [this] {
                      Status synced = sync_below();
                      if (!synced) {
-                       base::log(base::LogLevel::kError, "the vault's disk: sync failed, error {}", synced.error().code());
+                       base::log(base::LogLevel::kError, "the vault's disk: sync failed, error {}",
+                                 synced.error().code());
                      }
                    },
                });
@@ -147,7 +148,8 @@ Result<Attr> Filesystem::symlink(InodeId parent, std::string_view name, std::str
 Result<Attr> Filesystem::link(InodeId inode, InodeId parent, std::string_view name) {
   return impl_->link(inode, parent, name);
 }
-Result<Created> Filesystem::create(InodeId parent, std::string_view name, mode_t mode, int flags, const Caller& caller) {
+Result<Created> Filesystem::create(InodeId parent, std::string_view name, mode_t mode, int flags,
+                                   const Caller& caller) {
   return impl_->create(parent, name, mode, flags, caller);
 }
 Status Filesystem::unlink(InodeId parent, std::string_view name) { return impl_->unlink(parent, name); }

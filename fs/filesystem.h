@@ -26,7 +26,7 @@ class Backing;
 // What the daemon does to the kernel's caches. Called from a thread of the file system's own, never with a lock held,
 // never from within a verb. May be empty (tests).
 struct KernelHooks {
-  std::function<void(InodeId)> drop_inode;                              // attributes and pages
+  std::function<void(InodeId)> drop_inode;                                // attributes and pages
   std::function<void(InodeId parent, std::string_view name)> drop_entry;  // a name, present or absent
 };
 
@@ -48,13 +48,14 @@ struct FilesystemStatus {
   std::uint64_t files_open = 0;
   std::uint64_t dirty_files = 0;  // content or header not yet in its final state on disk
   std::uint64_t dirty_bytes = 0;
-  std::uint64_t integrity_events = 0;  // EIO for authenticity or incompleteness
-  std::uint64_t files_moved = 0;       // found elsewhere than their header says, unexplained
-  std::uint64_t names_unreadable = 0;  // look like ours, do not authenticate where they are
+  std::uint64_t integrity_events = 0;      // EIO for authenticity or incompleteness
+  std::uint64_t files_moved = 0;           // found elsewhere than their header says, unexplained
+  std::uint64_t names_unreadable = 0;      // look like ours, do not authenticate where they are
   std::vector<std::string> recent_events;  // last few log lines of these, naming ciphertext files
 };
 
-// One entry of a listing. `attr` is set for readdirplus; then one lookup count was taken, given back if the sink refuses.
+// One entry of a listing. `attr` is set for readdirplus; then one lookup count was taken, given back if the sink
+// refuses.
 struct ListedEntry {
   std::string_view name;
   std::uint64_t ino = 0;
@@ -85,7 +86,8 @@ class Filesystem {
   void forget(InodeId inode, std::uint64_t count);
   // Each takes one lookup count. Errors: EEXIST (an entry of that name, of whatever kind), ENAMETOOLONG, EROFS.
   Result<Attr> mkdir(InodeId parent, std::string_view name, mode_t mode, const Caller& caller);
-  Result<Attr> mknod(InodeId parent, std::string_view name, mode_t mode, dev_t rdev, const Caller& caller);  // also S_IFREG
+  Result<Attr> mknod(InodeId parent, std::string_view name, mode_t mode, dev_t rdev,
+                     const Caller& caller);  // also S_IFREG
   Result<Attr> symlink(InodeId parent, std::string_view name, std::string_view target, const Caller& caller);
   Result<Attr> link(InodeId inode, InodeId parent, std::string_view name);
   // flags: as in open(2); O_EXCL and O_TRUNC count. An existing file is opened unless O_EXCL.

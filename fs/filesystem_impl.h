@@ -84,10 +84,10 @@ struct OpenedDir {
 
 // An entry of a directory as it lies on disk now.
 struct FoundEntry {
-  EntryName name;        // on disk, and full ciphertext name
-  crypto::DirId under;   // id it is encrypted under
+  EntryName name;       // on disk, and full ciphertext name
+  crypto::DirId under;  // id it is encrypted under
   crypto::Kind kind = crypto::Kind::kFileOrDirectory;
-  bool odd = false;      // not where new names would put it
+  bool odd = false;  // not where new names would put it
   sys::Stat stat;
   bool is_directory() const { return S_ISDIR(stat.mode); }
 };
@@ -226,7 +226,8 @@ class Filesystem::Impl {
                                        std::uint64_t rdev, std::string_view content, const Caller& caller);
   Result<Created> create_new(const OpenedDir& dir, std::string_view name, mode_t mode, const Caller& caller);
   HeaderFacts new_facts(const OpenedDir& dir, std::string_view name, crypto::Kind kind, const sys::Stat& stat) const;
-  // Before an entry goes: if it is the last name of a file that the kernel knows, a descriptor by which it can still open it.
+  // Before an entry goes: if it is the last name of a file that the kernel knows, a descriptor by which it can still
+  // open it.
   void keep_orphan(const OpenedDir& dir, const FoundEntry& found);
   // The inode of an entry that just went: what its holders may still do.
   void entry_removed(const OpenedDir& dir, std::string_view name, const FoundEntry& found);

@@ -49,8 +49,7 @@ Status Filesystem::Impl::kill_suidgid(const InodeRef& inode, const std::shared_p
   if (cleared != mode) COFFER_RETURN_IF_ERROR(backing_->chmod(file->fd(), cleared));
   auto located = locate(inode);
   if (!located) return base::ok();  // no name any more: nothing will ever execute it
-  Status removed =
-      backing_->removexattr(located->at(), located->entry, xattrs_.stored_name("security.capability"));
+  Status removed = backing_->removexattr(located->at(), located->entry, xattrs_.stored_name("security.capability"));
   if (!removed && removed.error() != Errno(ENODATA) && removed.error() != Errno(EOPNOTSUPP)) return removed;
   COFFER_ASSIGN_OR_RETURN(sys::Stat after, backing_->stat(file->fd()));
   own_change(inode, stat, after);
@@ -63,8 +62,8 @@ namespace {
 Status change_unnamed(Backing& backing, FdRef fd, const AttrChange& change) {
   if (change.mode) COFFER_RETURN_IF_ERROR(backing.chmod(fd, *change.mode & 07777));
   if (change.uid || change.gid) {
-    COFFER_RETURN_IF_ERROR(backing.chown(fd, change.uid.value_or(static_cast<uid_t>(-1)),
-                                         change.gid.value_or(static_cast<gid_t>(-1))));
+    COFFER_RETURN_IF_ERROR(
+        backing.chown(fd, change.uid.value_or(static_cast<uid_t>(-1)), change.gid.value_or(static_cast<gid_t>(-1))));
   }
   if (change.atime || change.mtime) {
     const timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
@@ -142,7 +141,8 @@ Result<StatFs> Filesystem::Impl::statfs() {
   result.block_size = below.f_frsize;
   // Room in plaintext bytes: what full records hold.
   auto plain = [&](std::uint64_t blocks) {
-    return static_cast<std::uint64_t>(static_cast<long double>(blocks) * geometry.chunk_size() / geometry.record_size());
+    return static_cast<std::uint64_t>(static_cast<long double>(blocks) * geometry.chunk_size() /
+                                      geometry.record_size());
   };
   result.blocks = plain(below.f_blocks);
   result.blocks_free = plain(below.f_bfree);

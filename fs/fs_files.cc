@@ -1,6 +1,5 @@
 // Open files: handles, content, flush and the header's last word.
 #include <fmt/format.h>
-
 #include <linux/falloc.h>
 #include <sys/sysmacros.h>
 
@@ -70,8 +69,8 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::reopen_orphan(const InodeRe
   HeaderFacts facts;
   facts.mode = stat.mode;
   facts.name = "?";
-  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, std::move(fd), stat, "(removed)", !options_.read_only,
-                                                     truncate ? &facts : nullptr));
+  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, std::move(fd), stat, "(removed)",
+                                                     !options_.read_only, truncate ? &facts : nullptr));
   file->discard();
   return inodes_.publish_file(*inode, std::move(file));
 }
@@ -125,7 +124,8 @@ Status Filesystem::Impl::check_place(const InodeRef& inode, FileState& file) {
     fresh = reported_moved_.insert(inode->backing).second;
   }
   if (fresh) {
-    events_.report(EventKind::kMoved, fmt::format("{}: its header places it elsewhere (moved from outside?)", file.label()));
+    events_.report(EventKind::kMoved,
+                   fmt::format("{}: its header places it elsewhere (moved from outside?)", file.label()));
   }
   if (options_.strict) return Errno(EIO);
   return base::ok();
@@ -248,14 +248,19 @@ Status Filesystem::Impl::fallocate(HandleId id, int mode, std::uint64_t offset, 
   const std::uint64_t end = offset + length;
   settler_->file_changed(handle->inode, handle->file);
   switch (mode) {
-    case 0: return file.allocate(offset, length, false);
-    case FALLOC_FL_KEEP_SIZE: return file.allocate(offset, length, true);
-    case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE: return file.punch(offset, length);
+    case 0:
+      return file.allocate(offset, length, false);
+    case FALLOC_FL_KEEP_SIZE:
+      return file.allocate(offset, length, true);
+    case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+      return file.punch(offset, length);
     case FALLOC_FL_ZERO_RANGE:
       if (end > file.size()) COFFER_RETURN_IF_ERROR(file.truncate(end));
       return file.punch(offset, length);
-    case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE: return file.punch(offset, length);
-    default: return Errno(EOPNOTSUPP);
+    case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+      return file.punch(offset, length);
+    default:
+      return Errno(EOPNOTSUPP);
   }
 }
 
@@ -307,8 +312,8 @@ void Filesystem::Impl::settle(const InodeRef& inode) {
   if (!(*file)->dirty()) return;
   Status written = write_keeping_mode(**file);
   if (!written) {
-    events_.report(EventKind::kWriteError, fmt::format("{}: header not brought up to date ({})", located->entry,
-                                                       written.error().code()));
+    events_.report(EventKind::kWriteError,
+                   fmt::format("{}: header not brought up to date ({})", located->entry, written.error().code()));
     return;
   }
   if (auto stat = backing_->stat((*file)->fd())) inodes_.set_cached(*inode, *stat);

@@ -10,9 +10,12 @@ namespace {
 
 unsigned char shown_type(const ShownEntry& entry, const std::unique_ptr<SpecialNode>& special) {
   switch (entry.decoded.kind) {
-    case crypto::Kind::kSymlink: return DT_LNK;
-    case crypto::Kind::kSpecial: return special ? static_cast<unsigned char>(IFTODT(special->type)) : static_cast<unsigned char>(DT_UNKNOWN);
-    case crypto::Kind::kFileOrDirectory: break;
+    case crypto::Kind::kSymlink:
+      return DT_LNK;
+    case crypto::Kind::kSpecial:
+      return special ? static_cast<unsigned char>(IFTODT(special->type)) : static_cast<unsigned char>(DT_UNKNOWN);
+    case crypto::Kind::kFileOrDirectory:
+      break;
   }
   return entry.type;
 }
@@ -62,10 +65,11 @@ Result<std::vector<ShownEntry>> Filesystem::Impl::read_names(const OpenedDir& di
       fresh = reported_unreadable_.insert(dir.inode->backing).second;
     }
     if (fresh) {
-      events_.report(EventKind::kUnreadable,
-                     fmt::format("{}: and {} more names in one directory do not belong where they are (moved from outside, "
-                                 "or their side file is missing)",
-                                 example, unreadable - 1));
+      events_.report(
+          EventKind::kUnreadable,
+          fmt::format("{}: and {} more names in one directory do not belong where they are (moved from outside, "
+                      "or their side file is missing)",
+                      example, unreadable - 1));
     }
   }
   std::map<std::string, DecodedEntry> odd;

@@ -1,6 +1,5 @@
 // From inode numbers and names to descriptors and entries of the vault folder, and back to attributes.
 #include <fmt/format.h>
-
 #include <sys/sysmacros.h>
 
 #include <algorithm>
@@ -142,7 +141,8 @@ Result<FoundEntry> Filesystem::Impl::find_entry(const OpenedDir& dir, std::strin
     auto stat = backing_->stat(dir.at(), found.name.entry);
     if (!stat && stat.error() == Errno(ENOENT)) continue;
     if (!stat) return stat.error();
-    // What a name says it is, it must be: a link or device that somebody put into the vault is never followed or opened.
+    // What a name says it is, it must be: a link or device that somebody put into the vault is never followed or
+    // opened.
     bool right = S_ISREG(stat->mode) || (kind == crypto::Kind::kFileOrDirectory && S_ISDIR(stat->mode));
     if (!right) {
       events_.report(EventKind::kUnreadable, fmt::format("{}: neither file nor directory", found.name.entry));
@@ -204,8 +204,9 @@ Result<Attr> Filesystem::Impl::attr_of(const InodeRef& inode, FdRef dir, const s
         COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(dir, entry, O_RDONLY | O_NONBLOCK));
         COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, std::move(fd), stat, entry, false, nullptr));
         crypto::FileHeader header = file->header();
-        node = std::make_unique<SpecialNode>(SpecialNode{
-            header.mode & S_IFMT, makedev(static_cast<unsigned>(header.rdev >> 32), static_cast<unsigned>(header.rdev))});
+        node = std::make_unique<SpecialNode>(
+            SpecialNode{header.mode & S_IFMT,
+                        makedev(static_cast<unsigned>(header.rdev >> 32), static_cast<unsigned>(header.rdev))});
         inodes_.set_special(*inode, *node);
       }
       attr.mode = node->type | permissions;

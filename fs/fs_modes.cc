@@ -19,7 +19,8 @@ Status Filesystem::Impl::set_mode(const Inode& inode, FdRef dir, const std::stri
   const mode_t below = mode_below(mode, inode.is_directory);
   if (below == mode) {
     COFFER_RETURN_IF_ERROR(backing_->chmod(dir, entry, mode));
-    // An earlier hidden mode must not outlive this one. Only a sticky bit makes it count, so without one it is harmless.
+    // An earlier hidden mode must not outlive this one. Only a sticky bit makes it count, so without one it is
+    // harmless.
     if ((mode & S_ISVTX) == 0) return base::ok();
     Status removed = backing_->removexattr(dir, entry, xattrs_.stored_name(kModeAttribute));
     if (!removed && removed.error() != Errno(ENODATA) && removed.error() != Errno(EOPNOTSUPP)) return removed;

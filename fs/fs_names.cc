@@ -1,7 +1,6 @@
 // Names: look up, make, link, remove. Each verb works under the lock of its directory's names; descriptors and ids are
 // fetched before, since finding them may need the locks of other directories.
 #include <fmt/format.h>
-
 #include <sys/sysmacros.h>
 
 #include <algorithm>
@@ -79,8 +78,8 @@ Result<Created> Filesystem::Impl::create_new(const OpenedDir& dir, std::string_v
   made.under = dir.ids->front();
   made.name = names_.encode(made.under, crypto::Kind::kFileOrDirectory, name);
   COFFER_RETURN_IF_ERROR(names_.write_side_file(dir.at(), made.name, false));
-  COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(dir.at(), made.name.entry, O_RDWR | O_CREAT | O_EXCL,
-                                                      mode_below(mode, false)));
+  COFFER_ASSIGN_OR_RETURN(
+      UniqueFd fd, backing_->open(dir.at(), made.name.entry, O_RDWR | O_CREAT | O_EXCL, mode_below(mode, false)));
   COFFER_ASSIGN_OR_RETURN(made.stat, backing_->stat(fd));
   InodeRef inode = ref(dir, made, name, 1);
   HeaderFacts facts = new_facts(dir, name, crypto::Kind::kFileOrDirectory, made.stat);
@@ -137,8 +136,8 @@ Result<FoundEntry> Filesystem::Impl::make_with_content(const OpenedDir& dir, std
   COFFER_RETURN_IF_ERROR(names_.write_side_file(dir.at(), made.name, false));
   const std::string temporary = temporary_name();
   const mode_t permissions = kind == crypto::Kind::kSymlink ? 0666 : mode & 07777;
-  COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(dir.at(), temporary, O_RDWR | O_CREAT | O_EXCL,
-                                                      mode_below(permissions, false)));
+  COFFER_ASSIGN_OR_RETURN(
+      UniqueFd fd, backing_->open(dir.at(), temporary, O_RDWR | O_CREAT | O_EXCL, mode_below(permissions, false)));
   auto fill = [&]() -> Status {
     COFFER_ASSIGN_OR_RETURN(made.stat, backing_->stat(fd));
     HeaderFacts facts = new_facts(dir, name, kind, made.stat);

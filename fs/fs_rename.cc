@@ -1,4 +1,5 @@
-// Rename: within and across directories, over existing entries of any kind, exchanged, and of directories with their pins.
+// Rename: within and across directories, over existing entries of any kind, exchanged, and of directories with their
+// pins.
 #include <algorithm>
 
 #include "fs/filesystem_impl.h"
@@ -45,8 +46,14 @@ struct Filesystem::Impl::Move {
 Result<Filesystem::Impl::Move> Filesystem::Impl::plan_move(const OpenedDir& from_dir, std::string_view from_name,
                                                            const FoundEntry& from, const OpenedDir& to_dir,
                                                            std::string_view to_name, std::optional<PinMove> pin) {
-  Move move{from_dir, from_name, from, to_dir, to_name, names_.encode(to_dir.ids->front(), from.kind, to_name),
-            ref(from_dir, from, from_name, 0), std::move(pin)};
+  Move move{from_dir,
+            from_name,
+            from,
+            to_dir,
+            to_name,
+            names_.encode(to_dir.ids->front(), from.kind, to_name),
+            ref(from_dir, from, from_name, 0),
+            std::move(pin)};
   COFFER_RETURN_IF_ERROR(names_.write_side_file(to_dir.at(), move.to, from.is_directory()));
   if (!from.is_directory()) return move;
   if (!move.pin || move.pin->directory != move.inode) return Errno(EBUSY);  // another directory took the name meanwhile
@@ -63,8 +70,7 @@ void Filesystem::Impl::move_done(Move& move) {
     static_cast<void>(names_.remove_side_file(move.from_dir.at(), move.from.name));
   }
   if (!move.from.is_directory()) {
-    known_good_.explain_place(move.inode->backing,
-                              names_.cipher().derived_id(move.to_dir.ids->front(), move.to.full));
+    known_good_.explain_place(move.inode->backing, names_.cipher().derived_id(move.to_dir.ids->front(), move.to.full));
   }
   inodes_.move_place(*move.inode, *move.from_dir.inode, move.from_name,
                      Place{move.to_dir.inode, std::string(move.to_name), nullptr});
@@ -77,14 +83,12 @@ Status Filesystem::Impl::rename_over(Move& move, const std::optional<FoundEntry>
   if (target && target->is_directory()) {
     if (!move.from.is_directory()) return Errno(EISDIR);
     COFFER_ASSIGN_OR_RETURN(target_fd, backing_->open(move.to_dir.at(), target->name.entry, O_PATH | O_DIRECTORY));
-    COFFER_RETURN_IF_ERROR(
-        clear_for_removal(target_fd, ref(move.to_dir, *target, move.to_name, 0), target_pins));
+    COFFER_RETURN_IF_ERROR(clear_for_removal(target_fd, ref(move.to_dir, *target, move.to_name, 0), target_pins));
   } else if (target && move.from.is_directory()) {
     return Errno(ENOTDIR);
   }
   if (target) keep_orphan(move.to_dir, *target);
-  Status renamed =
-      backing_->rename(move.from_dir.at(), move.from.name.entry, move.to_dir.at(), move.to.entry, 0);
+  Status renamed = backing_->rename(move.from_dir.at(), move.from.name.entry, move.to_dir.at(), move.to.entry, 0);
   if (!renamed) {
     for (const PinFile& pin : target_pins) static_cast<void>(write_pin(target_fd, pin));
     return renamed;
@@ -116,8 +120,8 @@ Status Filesystem::Impl::exchange(Move& one, Move& other) {
       done = backing_->rename(other.from_dir.at(), other.from.name.entry, other.to_dir.at(), other.to.entry,
                               RENAME_NOREPLACE);
       if (!done) {
-        static_cast<void>(backing_->rename(one.to_dir.at(), one.to.entry, one.from_dir.at(), one.from.name.entry,
-                                           RENAME_NOREPLACE));
+        static_cast<void>(
+            backing_->rename(one.to_dir.at(), one.to.entry, one.from_dir.at(), one.from.name.entry, RENAME_NOREPLACE));
       }
     }
   }

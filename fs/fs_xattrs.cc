@@ -32,7 +32,8 @@ Result<crypto::Id<struct XattrOwnerTag>> Filesystem::Impl::xattr_owner(const Ino
   if (inode.is_directory) {
     DirectoryIds ids = inode.directory->ids();
     if (!ids) {
-      COFFER_ASSIGN_OR_RETURN(UniqueFd fd, entry == "." ? sys::dup(dir) : backing_->open(dir, entry, O_PATH | O_DIRECTORY));
+      COFFER_ASSIGN_OR_RETURN(UniqueFd fd,
+                              entry == "." ? sys::dup(dir) : backing_->open(dir, entry, O_PATH | O_DIRECTORY));
       InodeRef self = inodes_.find(inode.backing);
       if (!self) return Errno(ESTALE);
       COFFER_ASSIGN_OR_RETURN(ids, directory_ids_of(self, fd));
@@ -102,7 +103,8 @@ Result<std::vector<std::string>> Filesystem::Impl::listxattr(InodeId id) {
     if (!sealed) return sealed.error();
     auto opened = xattrs_.open(owner->view(), stored, *sealed);
     if (!opened) {
-      events_.report(EventKind::kIntegrity, fmt::format("{}: an extended attribute does not authenticate", located.entry));
+      events_.report(EventKind::kIntegrity,
+                     fmt::format("{}: an extended attribute does not authenticate", located.entry));
       return Errno(EIO);
     }
     if (has_namespace(opened->name)) names.push_back(std::move(opened->name));  // not our own

@@ -42,7 +42,7 @@ InodeRef InodeTable::make_root(const BackingId& backing) {
 
 InodeRef InodeTable::ref(const BackingId& backing, crypto::Kind kind, bool is_directory, Place place,
                          std::uint64_t lookups) {
-  Place dropped;  // its parent may die with it: after the mutex
+  Place dropped;   // its parent may die with it: after the mutex
   InodeRef inode;  // likewise
   base::MutexLock lock(mutex_);
   auto& known = by_backing_[backing];

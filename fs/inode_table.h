@@ -1,8 +1,8 @@
 // Every inode the kernel knows, and how each is found again in the vault.
 //
 // Inode numbers are counters; the identity of an inode is that of its ciphertext file (device, number, birth time: file
-// systems reuse numbers at once). An Inode lives while anything holds it: the kernel (lookup count), a child's place, an
-// open handle, a verb at work. While it lives, every lookup of the same file gives the same object and number.
+// systems reuse numbers at once). An Inode lives while anything holds it: the kernel (lookup count), a child's place,
+// an open handle, a verb at work. While it lives, every lookup of the same file gives the same object and number.
 #pragma once
 
 #include <memory>
@@ -23,9 +23,7 @@ struct BackingId {
   std::int64_t birth_ns = 0;
   friend bool operator==(const BackingId&, const BackingId&) = default;
 
-  static BackingId of(const base::sys::Stat& stat) {
-    return {stat.dev, stat.ino, base::sys::nanoseconds(stat.btime)};
-  }
+  static BackingId of(const base::sys::Stat& stat) { return {stat.dev, stat.ino, base::sys::nanoseconds(stat.btime)}; }
 };
 
 struct BackingIdHash {
@@ -47,8 +45,8 @@ struct OddEntry {
   crypto::DirId under;
 };
 
-// Where an inode lies: a name in a directory. Entry names are computed from the name again when needed; only odd ones are
-// carried along.
+// Where an inode lies: a name in a directory. Entry names are computed from the name again when needed; only odd ones
+// are carried along.
 struct Place {
   InodeRef parent;
   std::string name;  // plaintext, as shown
@@ -77,14 +75,14 @@ struct Inode {
   bool removed = false;         // no name left that we know of, by our own doing
   bool settle_pending = false;  // queued for its header to be brought up to date
   std::uint64_t lookups = 0;
-  Place place;                       // the last known; empty for the root and where none is known
-  std::vector<Place> other_places;   // further names (hard links)
-  std::weak_ptr<FileState> file;     // while open
+  Place place;                      // the last known; empty for the root and where none is known
+  std::vector<Place> other_places;  // further names (hard links)
+  std::weak_ptr<FileState> file;    // while open
   // The state of the ciphertext file that the kernel's pages of this inode come from; ctime 0: none known.
   std::int64_t cached_ctime_ns = 0;
   std::uint64_t cached_length = 0;
   std::unique_ptr<SpecialNode> special;
-  std::unique_ptr<Attr> last_attr;   // of a removed inode
+  std::unique_ptr<Attr> last_attr;         // of a removed inode
   std::shared_ptr<const UniqueFd> orphan;  // O_PATH, of a file about to lose its last name
 
   // Directories only; constant after construction.
@@ -99,8 +97,9 @@ class InodeTable {
   // The root gets number 1 and a lookup count of its own.
   InodeRef make_root(const BackingId& backing) EXCLUDES(mutex_);
 
-  // The inode of `backing`, known or new, with `lookups` lookup counts taken; its place becomes (parent, name). Finding and
-  // counting is one step: a FORGET in between cannot lose it. These are the only functions that take a count from 0 to 1.
+  // The inode of `backing`, known or new, with `lookups` lookup counts taken; its place becomes (parent, name). Finding
+  // and counting is one step: a FORGET in between cannot lose it. These are the only functions that take a count from 0
+  // to 1.
   InodeRef ref(const BackingId& backing, crypto::Kind kind, bool is_directory, Place place, std::uint64_t lookups)
       EXCLUDES(mutex_);
   // nullptr: not known.

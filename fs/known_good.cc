@@ -8,8 +8,9 @@
 namespace coffer::fs {
 namespace {
 
-// The file: magic, then records of six u64 (kind, dev, ino, birth, then ctime and length of a good state or the 16 bytes of
-// an explained place), then the XXH3 of all before. Local disk is trusted (THREAT_MODEL.md); the sum is for accidents.
+// The file: magic, then records of six u64 (kind, dev, ino, birth, then ctime and length of a good state or the 16
+// bytes of an explained place), then the XXH3 of all before. Local disk is trusted (THREAT_MODEL.md); the sum is for
+// accidents.
 constexpr std::string_view kMagic("coffer-known-1\n\0", 16);
 constexpr std::size_t kRecordSize = 48;
 constexpr std::size_t kSumSize = 8;
@@ -21,7 +22,9 @@ std::uint64_t sum_of(ByteView bytes) { return crypto::record_sum(crypto::ChunkIn
 
 }  // namespace
 
-KnownGood::State KnownGood::state_of(const base::sys::Stat& stat) { return {base::sys::nanoseconds(stat.ctime), stat.size}; }
+KnownGood::State KnownGood::state_of(const base::sys::Stat& stat) {
+  return {base::sys::nanoseconds(stat.ctime), stat.size};
+}
 
 bool KnownGood::contains(const base::sys::Stat& stat) const {
   base::MutexLock lock(mutex_);
@@ -87,8 +90,8 @@ Status KnownGood::save(FdRef state, const char* file_name) const {
     base::MutexLock lock(mutex_);
     content.reserve(content.size() + (states_.size() + places_.size()) * kRecordSize + kSumSize);
     auto append = [&](std::uint64_t kind, const BackingId& id, std::uint64_t a, std::uint64_t b) {
-      for (std::uint64_t field : {kind, std::uint64_t{id.dev}, std::uint64_t{id.ino},
-                                  static_cast<std::uint64_t>(id.birth_ns), a, b}) {
+      for (std::uint64_t field :
+           {kind, std::uint64_t{id.dev}, std::uint64_t{id.ino}, static_cast<std::uint64_t>(id.birth_ns), a, b}) {
         content.resize(content.size() + 8);
         base::store_le(content.data() + content.size() - 8, field);
       }
@@ -105,8 +108,7 @@ Status KnownGood::save(FdRef state, const char* file_name) const {
   content.resize(content.size() + kSumSize);
   base::store_le(content.data() + content.size() - kSumSize, sum);
   std::string temporary = std::string(file_name) + ".new";
-  COFFER_ASSIGN_OR_RETURN(UniqueFd fd,
-                          base::sys::openat(state, temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  COFFER_ASSIGN_OR_RETURN(UniqueFd fd, base::sys::openat(state, temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600));
   COFFER_RETURN_IF_ERROR(base::sys::pwrite_full(fd, content, 0));
   COFFER_RETURN_IF_ERROR(base::sys::fdatasync(fd));
   return base::sys::renameat2(state, temporary.c_str(), state, file_name);

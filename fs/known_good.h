@@ -1,8 +1,8 @@
 // What this machine remembers of ciphertext files between mounts.
 //
-// States of ciphertext files whose content sum is known to be right, so that it need not be checked again at the next open:
-// those that we wrote and those that we checked. A state is (device, inode, birth, ctime, length); any change from outside
-// gives another. Kept over mounts in local state; losing it costs only the checks.
+// States of ciphertext files whose content sum is known to be right, so that it need not be checked again at the next
+// open: those that we wrote and those that we checked. A state is (device, inode, birth, ctime, length); any change
+// from outside gives another. Kept over mounts in local state; losing it costs only the checks.
 #pragma once
 
 #include <string>
@@ -25,13 +25,13 @@ class KnownGood {
   void carry_over(const base::sys::Stat& before, const base::sys::Stat& after) EXCLUDES(mutex_);
   void erase(const BackingId& id) EXCLUDES(mutex_);
 
-  // We moved this file to a place that its header does not name: no reason to report it there. `place` is the keyed hash of
-  // its parent's id and its ciphertext name.
+  // We moved this file to a place that its header does not name: no reason to report it there. `place` is the keyed
+  // hash of its parent's id and its ciphertext name.
   void explain_place(const BackingId& id, const crypto::DirId& place) EXCLUDES(mutex_);
   bool is_explained(const BackingId& id, const crypto::DirId& place) const EXCLUDES(mutex_);
 
-  // From and to `file_name` in the local state folder. A missing or damaged file is an empty memory; saving writes a new file
-  // and renames it.
+  // From and to `file_name` in the local state folder. A missing or damaged file is an empty memory; saving writes a
+  // new file and renames it.
   void load(FdRef state, const char* file_name) EXCLUDES(mutex_);
   Status save(FdRef state, const char* file_name) const EXCLUDES(mutex_);
 

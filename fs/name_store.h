@@ -24,10 +24,10 @@ struct EntryName {
 
 // An entry of the vault folder, read.
 struct DecodedEntry {
-  std::string name;       // plaintext
-  std::string full;       // ciphertext name, undecorated
-  std::string entry;      // on disk
-  crypto::DirId under;    // the id it authenticates under
+  std::string name;     // plaintext
+  std::string full;     // ciphertext name, undecorated
+  std::string entry;    // on disk
+  crypto::DirId under;  // the id it authenticates under
   crypto::Kind kind = crypto::Kind::kFileOrDirectory;
   bool decorated = false;
   std::string decoration;  // what a client put around it; may be empty (other case)

@@ -1,5 +1,5 @@
-// The thread behind the mount: what was written reaches the disk within seconds, headers take their final form, and large
-// files are checked while they are read. Sleeps while there is nothing to do.
+// The thread behind the mount: what was written reaches the disk within seconds, headers take their final form, and
+// large files are checked while they are read. Sleeps while there is nothing to do.
 #pragma once
 
 #include <chrono>

@@ -46,9 +46,9 @@ struct Caller {
 
 // The plaintext view of an inode.
 struct Attr {
-  InodeId id;              // names it in requests
-  std::uint64_t ino = 0;   // st_ino for people: the ciphertext file's, so it survives a remount
-  mode_t mode = 0;         // with type bits
+  InodeId id;             // names it in requests
+  std::uint64_t ino = 0;  // st_ino for people: the ciphertext file's, so it survives a remount
+  mode_t mode = 0;        // with type bits
   nlink_t nlink = 0;
   uid_t uid = 0;
   gid_t gid = 0;

@@ -1,5 +1,5 @@
-// The currency of the control plane (init, unlock, commands): a sentence for a person, what to do next, and the exit code.
-// The data plane speaks base::Result.
+// The currency of the control plane (init, unlock, commands): a sentence for a person, what to do next, and the exit
+// code. The data plane speaks base::Result.
 #pragma once
 
 #include <optional>
@@ -14,23 +14,23 @@ namespace coffer::fs {
 // Frozen: a number is never reused. Table with explanations: docs/CLI.md. 2 is for wrong usage.
 enum class ExitCode : int {
   kOk = 0,
-  kOther = 1,            // an error of the system below (the message has it)
+  kOther = 1,  // an error of the system below (the message has it)
   kUsage = 2,
-  kWrongSecret = 10,     // password, keyfile or vault key does not fit
-  kNotAVault = 11,       // no coffer.json here
-  kConfigDamaged = 12,   // coffer.json is truncated, malformed or forged
-  kNewerFormat = 13,     // a format or feature of a later program
-  kBusy = 14,            // vault already mounted, or mount point in use
-  kRolledBack = 15,      // coffer.json is older than remembered
-  kMountPoint = 16,      // does not exist, no directory, not empty, inside the vault or around it
-  kNoFuse = 17,          // no /dev/fuse or no fusermount3
-  kReadOnly = 18,        // the vault folder cannot be written
+  kWrongSecret = 10,    // password, keyfile or vault key does not fit
+  kNotAVault = 11,      // no coffer.json here
+  kConfigDamaged = 12,  // coffer.json is truncated, malformed or forged
+  kNewerFormat = 13,    // a format or feature of a later program
+  kBusy = 14,           // vault already mounted, or mount point in use
+  kRolledBack = 15,     // coffer.json is older than remembered
+  kMountPoint = 16,     // does not exist, no directory, not empty, inside the vault or around it
+  kNoFuse = 17,         // no /dev/fuse or no fusermount3
+  kReadOnly = 18,       // the vault folder cannot be written
   kNoSpace = 19,
-  kNotEmpty = 20,        // init on a folder that holds something
+  kNotEmpty = 20,  // init on a folder that holds something
   kNotMounted = 21,
-  kNoSecret = 22,        // nothing to unlock with: no terminal, empty password file, command failed
-  kNotFound = 23,        // no such path in the vault
-  kDamaged = 24,         // content that does not authenticate or is incomplete
+  kNoSecret = 22,  // nothing to unlock with: no terminal, empty password file, command failed
+  kNotFound = 23,  // no such path in the vault
+  kDamaged = 24,   // content that does not authenticate or is incomplete
   kInterrupted = 25
 };
 

@@ -1,4 +1,5 @@
-// The vault folder seen from outside a mount: making one, opening coffer.json, changing it, local state, the mount lock.
+// The vault folder seen from outside a mount: making one, opening coffer.json, changing it, local state, the mount
+// lock.
 #pragma once
 
 #include <optional>
@@ -27,9 +28,9 @@ struct Unlocked {
 
 class VaultFolder {
  public:
-  // Makes `path` a vault (creating the folder if need be): coffer.json, its copy, README.txt, each durable. With a password
-  // slot if `password` is given, else only the vault key opens it. Nothing is left behind on failure.
-  // Errors: kNotEmpty, kReadOnly, kNoSpace, kNotAVault (path is a file), kOther.
+  // Makes `path` a vault (creating the folder if need be): coffer.json, its copy, README.txt, each durable. With a
+  // password slot if `password` is given, else only the vault key opens it. Nothing is left behind on failure. Errors:
+  // kNotEmpty, kReadOnly, kNoSpace, kNotAVault (path is a file), kOther.
   static Outcome<Unlocked> create(const std::string& path, const NewVault& vault,
                                   std::optional<base::ByteView> password, const crypto::PasswordCost& cost);
 

@@ -87,16 +87,38 @@ class Modelled {
 
   void step() {
     switch (random_() % 14) {
-      case 0: truncate(); break;
-      case 1: punch(); break;
-      case 2: zero_range(); break;
-      case 3: reopen(); break;
-      case 4: ASSERT_TRUE(vault_.fs().fsync(handle_, random_() % 2 == 0)); break;
-      case 5: allocate(); break;
-      case 6: append(); break;
-      case 7: copy(); break;
-      case 8: case 9: case 10: check(); break;
-      default: write(); break;
+      case 0:
+        truncate();
+        break;
+      case 1:
+        punch();
+        break;
+      case 2:
+        zero_range();
+        break;
+      case 3:
+        reopen();
+        break;
+      case 4:
+        ASSERT_TRUE(vault_.fs().fsync(handle_, random_() % 2 == 0));
+        break;
+      case 5:
+        allocate();
+        break;
+      case 6:
+        append();
+        break;
+      case 7:
+        copy();
+        break;
+      case 8:
+      case 9:
+      case 10:
+        check();
+        break;
+      default:
+        write();
+        break;
     }
   }
 
@@ -127,19 +149,21 @@ class Modelled {
   void close() { vault_.fs().release(handle_); }
 
  private:
-  static base::ByteSpan span(std::string& text) {
-    return {reinterpret_cast<base::Byte*>(text.data()), text.size()};
-  }
+  static base::ByteSpan span(std::string& text) { return {reinterpret_cast<base::Byte*>(text.data()), text.size()}; }
   std::uint64_t position() {
     std::uint64_t at = random_() % (limit_ + chunk_size_);
     return random_() % 3 == 0 ? at / chunk_size_ * chunk_size_ : at;
   }
   std::size_t length() {
     switch (random_() % 4) {
-      case 0: return 1 + random_() % 200;
-      case 1: return static_cast<std::size_t>(chunk_size_);
-      case 2: return 1 + random_() % static_cast<std::size_t>(3 * chunk_size_);
-      default: return 1 + random_() % static_cast<std::size_t>(12 * chunk_size_);
+      case 0:
+        return 1 + random_() % 200;
+      case 1:
+        return static_cast<std::size_t>(chunk_size_);
+      case 2:
+        return 1 + random_() % static_cast<std::size_t>(3 * chunk_size_);
+      default:
+        return 1 + random_() % static_cast<std::size_t>(12 * chunk_size_);
     }
   }
   void grow(std::uint64_t size) {

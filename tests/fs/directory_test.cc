@@ -52,7 +52,8 @@ TEST(NameListing, ConflictCopiesAreNamedFromTheirOwnEntryAlone) {
                       entry("report.odt", crypto::Kind::kFileOrDirectory, true, " (1)"),
                       entry("report.odt", crypto::Kind::kFileOrDirectory, true, "-LAPTOP")},
                      odd);
-  EXPECT_EQ(names, (std::vector<std::string>{"report.odt", "report (conflict, 1).odt", "report (conflict, LAPTOP).odt"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"report.odt", "report (conflict, 1).odt", "report (conflict, LAPTOP).odt"}));
   EXPECT_EQ(odd.size(), 2U);
   odd.clear();
   EXPECT_EQ(shown({entry("report.odt", crypto::Kind::kFileOrDirectory, true, " (1)")}, odd),

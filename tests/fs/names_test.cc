@@ -11,7 +11,6 @@ namespace {
 
 using test::TestVault;
 
-
 std::vector<std::string> sorted(std::vector<std::string> names) {
   std::sort(names.begin(), names.end());
   return names;

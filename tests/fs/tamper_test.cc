@@ -1,5 +1,5 @@
-// Damage below: every byte of a ciphertext file flipped, parts swapped, cut, zeroed or taken from older versions. Reads give
-// EIO, never a wrong byte.
+// Damage below: every byte of a ciphertext file flipped, parts swapped, cut, zeroed or taken from older versions. Reads
+// give EIO, never a wrong byte.
 #include <fcntl.h>
 
 #include <fstream>
@@ -97,13 +97,16 @@ TEST_F(TamperTest, OneFile) {
     s.replace(512, kRecord, s.substr(512 + kRecord, kRecord));
     s.replace(512 + kRecord, kRecord, first);
   });
-  damage("a chunk doubled over another", [](std::string& s) { s.replace(512, kRecord, s.substr(512 + kRecord, kRecord)); });
+  damage("a chunk doubled over another",
+         [](std::string& s) { s.replace(512, kRecord, s.substr(512 + kRecord, kRecord)); });
   damage("a chunk zeroed", [](std::string& s) { s.replace(512 + kRecord, kRecord, kRecord, '\0'); });
   damage("all chunks zeroed", [](std::string& s) { s.replace(512, s.size() - 512, s.size() - 512, '\0'); });
   damage("the header zeroed", [](std::string& s) { s.replace(0, 512, 512, '\0'); });
-  damage("an older chunk", [&](std::string& s) { s.replace(512 + kRecord, kRecord, old.substr(512 + kRecord, kRecord)); });
+  damage("an older chunk",
+         [&](std::string& s) { s.replace(512 + kRecord, kRecord, old.substr(512 + kRecord, kRecord)); });
   damage("an older header", [&](std::string& s) { s.replace(0, 512, old.substr(0, 512)); });
-  damage("an older tail", [&](std::string& s) { s.replace(512 + 3 * kRecord, std::string::npos, old.substr(512 + 3 * kRecord)); });
+  damage("an older tail",
+         [&](std::string& s) { s.replace(512 + 3 * kRecord, std::string::npos, old.substr(512 + 3 * kRecord)); });
 }
 
 TEST_F(TamperTest, EveryByteOfTheFileFlipped) {

@@ -1,4 +1,5 @@
-// A vault in a temporary folder, mounted in process: the Filesystem without a kernel. Known to its tests by plaintext paths.
+// A vault in a temporary folder, mounted in process: the Filesystem without a kernel. Known to its tests by plaintext
+// paths.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -62,7 +63,8 @@ class TestVault {
   }
   // As if on another machine: nothing is remembered.
   void forget_state() {
-    for (const auto& entry : std::filesystem::directory_iterator(state_.path())) std::filesystem::remove_all(entry.path());
+    for (const auto& entry : std::filesystem::directory_iterator(state_.path()))
+      std::filesystem::remove_all(entry.path());
   }
 
   fs::Filesystem& fs() { return *fs_; }
@@ -70,7 +72,8 @@ class TestVault {
   const crypto::KeyRing& keys() const { return *keys_; }
   const crypto::VaultConfig& config() const { return config_; }
 
-  // --- by path; the lookup counts taken are kept, as a kernel would ---------------------------------------------------
+  // --- by path; the lookup counts taken are kept, as a kernel would
+  // ---------------------------------------------------
   base::Result<fs::Attr> lookup(const std::string& path) {
     base::Result<fs::Attr> at = fs_->getattr(fs::kRootInode);
     std::size_t begin = 0;
