@@ -18,7 +18,9 @@ using base::UniqueFd;
 Status write_whole(FdRef dir, const std::string& name, base::ByteView content, mode_t mode) {
   COFFER_ASSIGN_OR_RETURN(UniqueFd file, sys::openat(dir, name.c_str(), O_WRONLY | O_CREAT | O_EXCL, mode));
   COFFER_RETURN_IF_ERROR(sys::pwrite_full(file, content, 0));
-  COFFER_RETURN_IF_ERROR(sys::fchmod(file, mode));  // whatever the umask is
+  base::Status moded = sys::fchmod(file, mode);  // whatever the umask is
+  // vfat and some network file systems have no modes to set: there the mount's options say who may read.
+  if (!moded && moded.error().code() != EPERM && moded.error().code() != ENOTSUP) return moded;
   return sys::fsync(file);
 }
 
