@@ -192,6 +192,11 @@ Result<std::optional<MountEntry>> mount_at(const std::string& path) {
   return topmost;
 }
 
+bool is_mount_at(const std::string& path, dev_t device) {
+  const auto top = mount_at(path);
+  return top && *top && (*top)->device == device;
+}
+
 bool is_stale(const std::string& mount_point) {
   // statfs, since attributes may be answered from the kernel's cache although the daemon is gone.
   struct statfs room {};

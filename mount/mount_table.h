@@ -31,6 +31,9 @@ base::Result<std::vector<MountEntry>> coffer_mounts();
 // The topmost mount on exactly this path (made absolute, links resolved where possible; a dead mount is found too).
 base::Result<std::optional<MountEntry>> mount_at(const std::string& path);
 
+// The topmost mount on exactly this path is the one with this device number (st_dev).
+bool is_mount_at(const std::string& path, dev_t device);
+
 // The daemon behind the mount is gone: every access says ENOTCONN. Does not block on a live but busy daemon for long:
 // one statfs.
 bool is_stale(const std::string& mount_point);

@@ -1,6 +1,7 @@
 #include "mount/session.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "base/log.h"
 #include "base/mutex.h"
@@ -20,6 +22,7 @@
 #include "mount/fuse_api.h"
 #include "mount/fuse_ops.h"
 #include "mount/mount_context.h"
+#include "mount/mount_table.h"
 #include "mount/upkeep.h"
 #include "mount/workers.h"
 
@@ -43,17 +46,21 @@ class FuseLog {
   }
 
  private:
+  // libfuse makes some of its lines out of several calls.
   __attribute__((format(printf, 2, 0))) static void take(fuse_log_level level, const char* format, va_list arguments) {
     std::array<char, 512> text{};
     std::vsnprintf(text.data(), text.size(), format, arguments);
-    std::string_view line(text.data());
-    while (line.ends_with('\n')) line.remove_suffix(1);
-    base::log_line(level <= FUSE_LOG_ERR ? LogLevel::kWarning : LogLevel::kDebug, line);
     const base::MutexLock lock(mutex_);
-    last_ = line;
+    line_ += text.data();
+    if (!line_.ends_with('\n') && line_.size() < kLineMax) return;
+    while (line_.ends_with('\n')) line_.pop_back();
+    base::log_line(level <= FUSE_LOG_ERR ? LogLevel::kWarning : LogLevel::kDebug, line_);
+    last_ = std::exchange(line_, "");
   }
 
+  static constexpr std::size_t kLineMax = 4096;
   static inline base::Mutex mutex_;
+  static inline std::string line_ GUARDED_BY(mutex_);  // so far
   static inline std::string last_ GUARDED_BY(mutex_);
 };
 
@@ -88,7 +95,9 @@ std::string escape_option(std::string_view value) {
 }
 
 std::vector<std::string> option_list(const SessionOptions& options) {
-  std::vector<std::string> list{"fsname=" + escape_option(options.source), "subtype=coffer", "default_permissions"};
+  // An empty fsname is EINVAL to mount(2).
+  const std::string source = options.source.empty() ? "coffer" : escape_option(options.source);
+  std::vector<std::string> list{"fsname=" + source, "subtype=coffer", "default_permissions"};
   if (options.read_only) list.emplace_back("ro");
   if (options.allow_other) list.emplace_back("allow_other");
   if (options.allow_root) list.emplace_back("allow_root");
@@ -136,19 +145,34 @@ class FuseSession::Impl {
   Impl(fs::Filesystem& filesystem, KernelCache& cache)
       : context(filesystem), kernel_cache(cache), stop_event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
-  // The mount goes (lazily) and so does libfuse's own descriptor; the workers keep theirs.
-  void detach() {
+  // Unmounts, lazily, and closes libfuse's descriptor of the device; the workers keep theirs and may go on. Not if
+  // another mount is in its place, since that is the one that would go.
+  void unmount() {
     kernel_cache.detach();
+    if (!is_attached || (!is_dead() && !is_mount_at(mount_point, mount_device))) return;
+    is_attached = false;
     fuse_session_unmount(session.get());
-    device_in_use = false;
+  }
+  // As unmount(), and closes libfuse's descriptor in any case. REQUIRES: no worker is alive.
+  void detach() {
+    unmount();
+    if (std::exchange(is_attached, false)) session.reset();
+  }
+
+  // The kernel has ended the connection: there is nothing left to unmount, and libfuse sees that, too.
+  bool is_dead() const {
+    pollfd connection{.fd = fuse_session_fd(session.get()), .events = 0, .revents = 0};
+    return ::poll(&connection, 1, 0) > 0 && (connection.revents & POLLERR) != 0;
   }
 
   MountContext context;
   KernelCache& kernel_cache;
   UniqueFd stop_event;
   SessionPtr session;
-  UniqueFd device;  // /dev/fuse, beside libfuse's descriptor of it, which detach() closes
-  bool device_in_use = true;
+  UniqueFd device;  // /dev/fuse, beside libfuse's descriptor of it, which unmount() closes
+  std::string mount_point;
+  dev_t mount_device = 0;
+  bool is_attached = true;
   std::unique_ptr<WorkerPool> workers;
 };
 
@@ -168,7 +192,9 @@ Outcome<std::unique_ptr<FuseSession>> FuseSession::mount(fs::Filesystem& filesys
   impl->session = *std::move(session);
   fuse_session* const raw = impl->session.get();
   if (fuse_session_mount(raw, resolved->c_str()) != 0) return cannot_mount(*resolved);
-  std::unique_ptr<FuseSession> mounted(new FuseSession(std::move(impl), *resolved));
+  impl->mount_point = *resolved;
+  if (const auto entry = mount_at(*resolved); entry && *entry) impl->mount_device = (*entry)->device;
+  std::unique_ptr<FuseSession> mounted(new FuseSession(std::move(impl), *resolved));  // unmounts if the rest fails
   // libfuse reads and writes through the hooks from here on; the descriptor stays its own.
   const fuse_custom_io io = device_io();
   mounted->impl_->device = UniqueFd(::fcntl(fuse_session_fd(raw), F_DUPFD_CLOEXEC, 3));
@@ -181,21 +207,22 @@ Outcome<std::unique_ptr<FuseSession>> FuseSession::mount(fs::Filesystem& filesys
 }
 
 FuseSession::~FuseSession() {
-  if (impl_ != nullptr && impl_->device_in_use) impl_->detach();
+  if (impl_ != nullptr) impl_->detach();
 }
 
 Done FuseSession::run(StopSignals& signals, const std::function<void()>& serving) {
   Impl& impl = *impl_;
   Upkeep upkeep{base::FdRef(impl.stop_event)};
   base::Status served = upkeep.start({.mount_point = mount_point_,
+                                      .device = impl.mount_device,
                                       .context = &impl.context,
                                       .workers = impl.workers.get(),
                                       .signals = &signals,
                                       .serving = serving,
                                       .stopping = [&impl] { impl.kernel_cache.detach(); },
-                                      .detach_lazily = [&impl] { impl.detach(); }});
+                                      .detach_lazily = [&impl] { impl.unmount(); }});
   if (served) served = impl.workers->run();
-  if (impl.device_in_use) impl.detach();
+  impl.detach();
   impl.device.reset();  // the last descriptor: whoever still waits for an answer gets ENOTCONN
   upkeep.finish();
   const base::Status written = impl.context.filesystem.shutdown();

@@ -88,14 +88,11 @@ void Upkeep::run() {
 // The first request of all; it waits until INIT is done.
 bool Upkeep::greet() {
   struct statfs room {};
-  struct stat attr {};
-  const char* path = task_.mount_point.c_str();
-  if (::statfs(path, &room) != 0 || ::stat(path, &attr) != 0) {
+  if (::statfs(task_.mount_point.c_str(), &room) != 0) {
     base::log(LogLevel::kError, "the mount does not answer: {}", std::strerror(errno));
     return false;
   }
-  device_ = attr.st_dev;
-  raise_read_ahead(device_);
+  raise_read_ahead(task_.device);
   return true;
 }
 
@@ -121,17 +118,12 @@ int Upkeep::wait_for_event() const {
   return asleep ? kNothing : kTimeToSync;
 }
 
-bool Upkeep::is_on_top() const {
-  const auto top = mount_at(task_.mount_point);
-  return top && *top && (*top)->device == device_ && is_coffer(**top);
-}
-
 // The kernel sends its dirty pages as WRITEs before syncfs(2) returns, but need not wait for the answers
 // (fs/fuse/inode.c, fuse_sync_fs waits for servers of FUSE_SYNCFS only).
 void Upkeep::sync_mount() const {
   const UniqueFd folder = open_folder(task_.mount_point);
   struct stat attr {};
-  if (!folder.valid() || ::fstat(folder.get(), &attr) != 0 || attr.st_dev != device_) return;
+  if (!folder.valid() || ::fstat(folder.get(), &attr) != 0 || attr.st_dev != task_.device) return;
   if (::syncfs(folder.get()) != 0) {
     base::log(LogLevel::kWarning, "writing back the mount's pages: {}", std::strerror(errno));
   }
@@ -146,7 +138,7 @@ void Upkeep::take_down() {
   task_.stopping();
   sync_mount();
   settle();
-  if (!is_on_top()) {
+  if (!is_mount_at(task_.mount_point, task_.device)) {
     base::log_line(LogLevel::kWarning, "something else is mounted over the vault; leaving the mount point as it is");
     return task_.workers->stop();
   }

@@ -21,6 +21,7 @@ namespace coffer::mount {
 
 struct UpkeepTask {
   std::string mount_point;
+  dev_t device = 0;  // st_dev of the mount
   MountContext* context = nullptr;
   WorkerPool* workers = nullptr;
   StopSignals* signals = nullptr;
@@ -50,12 +51,10 @@ class Upkeep {
   int wait_for_event() const;
   void sync_mount() const;
   void take_down();
-  bool is_on_top() const;
 
   UpkeepTask task_;
   base::FdRef stop_event_;
   base::UniqueFd finish_event_;
-  dev_t device_ = 0;  // of the mount
   std::thread thread_;
 };
 
