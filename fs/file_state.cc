@@ -98,6 +98,7 @@ void FileState::adopt(HeaderRead read, const sys::Stat& stat) {
   size_ = stored_size_ = header_.plain_size;
   header_stored_ = true;
   header_dirty_ = false;
+  mtime_ = stat.mtime;
   note_stat(stat);
   trust_ = context_.known_good.contains(stat) ? Trust::kConfirmed : Trust::kUnconfirmed;
 }
@@ -173,15 +174,13 @@ void FileState::discard() {
   discarded_ = true;
 }
 
-void FileState::touch() {
+void FileState::touch(bool by_page_cache) {
   if (!dirty_since_) dirty_since_ = Clock::now();
   header_dirty_ = true;
   prefetched_.clear();
-  // The time of the change, not of its writing out. The clock that the kernel takes file times from, so that ours sort
-  // among them; it tells us another time if it knows better.
-  timespec now;
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  mtime_ = now;
+  if (by_page_cache) return;
+  // The clock that the kernel takes file times from, so that ours sort among them.
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &mtime_);
 }
 
 void FileState::set_mtime(const timespec& mtime) {

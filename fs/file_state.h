@@ -182,7 +182,8 @@ class FileState {
   Status zero(std::uint64_t offset, std::uint64_t length) REQUIRES(mutex_);
   Status punch_chunks(std::uint64_t begin, std::uint64_t end) REQUIRES(mutex_);
   void drop_dirty(std::map<std::uint64_t, DirtyChunk>::iterator chunk) REQUIRES(mutex_);
-  void touch() REQUIRES(mutex_);
+  // Something is newer than the disk. By the kernel's page cache: it knows when, and tells by itself.
+  void touch(bool by_page_cache = false) REQUIRES(mutex_);
 
   // file_store.cc
   static Records seal(std::shared_ptr<const FileCipher> cipher, std::uint64_t first, ByteView plain);
@@ -216,7 +217,7 @@ class FileState {
   std::map<std::uint64_t, DirtyChunk> dirty_ GUARDED_BY(mutex_);
   std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;  // in dirty_, counted in context_.dirty_bytes too
   std::optional<Clock::time_point> dirty_since_ GUARDED_BY(mutex_);
-  std::optional<timespec> mtime_ GUARDED_BY(mutex_);  // to be set again after our own writes
+  timespec mtime_ GUARDED_BY(mutex_){};               // what people see; set again after each of our own writes
   base::Bytes prefetched_ GUARDED_BY(mutex_);         // header and first record as read at open, while still true
   std::int64_t own_ctime_ns_ GUARDED_BY(mutex_) = 0;  // state of the disk that we know
   std::uint64_t own_length_ GUARDED_BY(mutex_) = 0;

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
 
 #include "base/log.h"
 #include "crypto/random.h"
@@ -15,12 +14,6 @@ namespace {
 constexpr std::uint64_t kChunksPerStore = 64;
 // GCM with random nonces stays safe up to 2^32 seals of one key (NIST SP 800-38D, 8.3).
 constexpr std::uint64_t kSealsMax = std::uint64_t{1} << 32;
-
-crypto::Timestamp now() {
-  timespec t;
-  ::clock_gettime(CLOCK_REALTIME, &t);
-  return {t.tv_sec, static_cast<std::uint32_t>(t.tv_nsec)};
-}
 
 iovec as_iovec(ByteView bytes) { return {const_cast<base::Byte*>(bytes.data()), bytes.size()}; }
 
@@ -203,7 +196,7 @@ crypto::HeaderBytes FileState::next_header() {
   header_.clear.cipher_length = cipher_->geometry.cipher_length(size_);
   header_.version += 1;
   header_.writer = context_.writer;
-  header_.mtime = mtime_ ? crypto::Timestamp{mtime_->tv_sec, static_cast<std::uint32_t>(mtime_->tv_nsec)} : now();
+  header_.mtime = {mtime_.tv_sec, static_cast<std::uint32_t>(mtime_.tv_nsec)};
   return crypto::encode(header_, cipher_->keys);
 }
 
@@ -217,11 +210,8 @@ Status FileState::stored_all() {
   header_stored_ = true;
   header_dirty_ = false;
   dirty_since_.reset();
-  if (mtime_) {
-    const timespec times[2] = {{0, UTIME_OMIT}, *mtime_};
-    COFFER_RETURN_IF_ERROR(context_.backing.utimens(fd_, times));
-    mtime_.reset();
-  }
+  const timespec times[2] = {{0, UTIME_OMIT}, mtime_};
+  COFFER_RETURN_IF_ERROR(context_.backing.utimens(fd_, times));
   COFFER_ASSIGN_OR_RETURN(sys::Stat stat, context_.backing.stat(fd_));
   note_stat(stat);
   if (trust_ == Trust::kConfirmed) context_.known_good.insert(stat);
