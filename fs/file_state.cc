@@ -10,6 +10,8 @@
 namespace coffer::fs {
 namespace {
 
+constexpr auto kTimeToldLately = std::chrono::seconds(3);
+
 crypto::Timestamp to_timestamp(const timespec& t) { return {t.tv_sec, static_cast<std::uint32_t>(t.tv_nsec)}; }
 
 void apply(const HeaderFacts& facts, crypto::FileHeader& header) {
@@ -179,6 +181,9 @@ void FileState::touch(bool by_page_cache) {
   header_dirty_ = true;
   prefetched_.clear();
   if (by_page_cache) return;
+  // The kernel keeps the times of open files itself and may tell the time of a change (a syncfs in between) before the
+  // change: what it said a moment ago is truer than our clock. What it has not said yet it will say later.
+  if (Clock::now() - mtime_told_ < kTimeToldLately) return;
   // The clock that the kernel takes file times from, so that ours sort among them.
   ::clock_gettime(CLOCK_REALTIME_COARSE, &mtime_);
 }
@@ -186,6 +191,7 @@ void FileState::touch(bool by_page_cache) {
 void FileState::set_mtime(const timespec& mtime) {
   base::WriterLock lock(mutex_);
   mtime_ = mtime;
+  mtime_told_ = Clock::now();
 }
 
 void FileState::update_facts(const HeaderFacts& facts, const timespec& mtime) {

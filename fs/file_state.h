@@ -218,6 +218,7 @@ class FileState {
   std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;  // in dirty_, counted in context_.dirty_bytes too
   std::optional<Clock::time_point> dirty_since_ GUARDED_BY(mutex_);
   timespec mtime_ GUARDED_BY(mutex_){};               // what people see; set again after each of our own writes
+  Clock::time_point mtime_told_ GUARDED_BY(mutex_){};  // when set_mtime() was last called
   base::Bytes prefetched_ GUARDED_BY(mutex_);         // header and first record as read at open, while still true
   std::int64_t own_ctime_ns_ GUARDED_BY(mutex_) = 0;  // state of the disk that we know
   std::uint64_t own_length_ GUARDED_BY(mutex_) = 0;
