@@ -194,14 +194,13 @@ void FileState::set_mtime(const timespec& mtime) {
   mtime_told_ = Clock::now();
 }
 
-void FileState::update_facts(const HeaderFacts& facts, const timespec& mtime) {
+void FileState::update_facts(const HeaderFacts& facts) {
   base::WriterLock lock(mutex_);
   crypto::FileHeader updated = header_;
   apply(facts, updated);
-  updated.mtime = to_timestamp(mtime);
+  updated.mtime = to_timestamp(mtime_);
   if (updated == header_) return;
   header_ = std::move(updated);
-  mtime_ = mtime;
   header_dirty_ = true;
   if (!dirty_since_) dirty_since_ = Clock::now();
 }

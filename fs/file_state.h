@@ -113,7 +113,7 @@ class FileState {
   // The mtime that people see, to be kept over our own later writes to the ciphertext.
   void set_mtime(const timespec& mtime) EXCLUDES(mutex_);
   // Brings header fields up to date; written at the next write_out() if any differ.
-  void update_facts(const HeaderFacts& facts, const timespec& mtime) EXCLUDES(mutex_);
+  void update_facts(const HeaderFacts& facts) EXCLUDES(mutex_);
   // The disk is in a state that our own doing explains.
   void note_own_change(const sys::Stat& stat) EXCLUDES(mutex_);
   // If somebody else changed the file below: reads it anew (only if nothing is held here) and says true. Errors: as
@@ -217,10 +217,10 @@ class FileState {
   std::map<std::uint64_t, DirtyChunk> dirty_ GUARDED_BY(mutex_);
   std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;  // in dirty_, counted in context_.dirty_bytes too
   std::optional<Clock::time_point> dirty_since_ GUARDED_BY(mutex_);
-  timespec mtime_ GUARDED_BY(mutex_){};               // what people see; set again after each of our own writes
+  timespec mtime_ GUARDED_BY(mutex_){};                // what people see; set again after each of our own writes
   Clock::time_point mtime_told_ GUARDED_BY(mutex_){};  // when set_mtime() was last called
-  base::Bytes prefetched_ GUARDED_BY(mutex_);         // header and first record as read at open, while still true
-  std::int64_t own_ctime_ns_ GUARDED_BY(mutex_) = 0;  // state of the disk that we know
+  base::Bytes prefetched_ GUARDED_BY(mutex_);          // header and first record as read at open, while still true
+  std::int64_t own_ctime_ns_ GUARDED_BY(mutex_) = 0;   // state of the disk that we know
   std::uint64_t own_length_ GUARDED_BY(mutex_) = 0;
 
   base::Mutex reported_mutex_;  // a leaf

@@ -113,9 +113,14 @@ Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
   if (change.atime || change.mtime) {
     timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
                          change.mtime.value_or(timespec{0, UTIME_OMIT})};
-    if (change.mtime) times[1] = resolve_now(*change.mtime);
+    if (change.mtime) {
+      times[1] = resolve_now(*change.mtime);
+      // First in memory, then on disk: a write_out() in between then sets the same time, not an older one. The file may
+      // have been opened since this verb began.
+      file = inodes_.file_of(*inode);
+      if (file) file->set_mtime(times[1]);
+    }
     COFFER_RETURN_IF_ERROR(backing_->utimens(located->at(), located->entry, times));
-    if (change.mtime && file) file->set_mtime(times[1]);
   }
   COFFER_ASSIGN_OR_RETURN(located->stat, backing_->stat(located->at(), located->entry));
   own_change(inode, before, located->stat);

@@ -308,7 +308,7 @@ void Filesystem::Impl::settle(const InodeRef& inode) {
   if (!file) return;
   // Changed by somebody else since we wrote it: not a header of ours to vouch for.
   if (!(*file)->confirm()) return;
-  (*file)->update_facts(*facts, located->stat.mtime);
+  (*file)->update_facts(*facts);
   if (!(*file)->dirty()) return;
   Status written = write_keeping_mode(**file);
   if (!written) {
