@@ -8,7 +8,9 @@ namespace coffer::crypto {
 
 void init() { COFFER_CHECK(sodium_init() >= 0); }
 
-void random_bytes(ByteSpan out) noexcept { randombytes_buf(out.data(), out.size()); }
+void random_bytes(ByteSpan out) noexcept {
+  if (!out.empty()) randombytes_buf(out.data(), out.size());  // libsodium wants no null pointer
+}
 
 VaultKey random_vault_key() {
   VaultKey key;
