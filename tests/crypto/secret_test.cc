@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
+#include <string>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -132,6 +135,30 @@ TEST(Secret, ManyThreads) {
 TEST(SecretDeathTest, RunningOutOfLockedMemoryIsNoError) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(use_secrets_without_locked_memory(), testing::ExitedWithCode(0), "");
+}
+
+// KiB locked in this process; 0 also where the system does not say.
+long locked_kib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmLck:")) return std::strtol(line.c_str() + 6, nullptr, 10);
+  }
+  return 0;
+}
+
+TEST(Secret, LockedAgainAfterAFork) {
+  const Secret secret;
+  if (locked_kib() == 0) GTEST_SKIP() << "nothing can be locked here";
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const bool was_unlocked = locked_kib() == 0;
+    relock_secrets();
+    _exit(was_unlocked && locked_kib() > 0 ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST(SecretDeathTest, GivenBackTwice) {
