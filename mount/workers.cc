@@ -3,14 +3,16 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <poll.h>
-#include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
+#include <array>
 #include <cstdlib>
+#include <cstring>
+#include <string>
 #include <system_error>
 
 #include "base/log.h"
@@ -26,25 +28,28 @@ using base::Status;
 using base::UniqueFd;
 using Clock = std::chrono::steady_clock;
 
-// Ignored by default, so a late one does no harm.
-constexpr int kWakeSignal = SIGURG;
 constexpr unsigned kWorkersAtStart = 2;
 constexpr unsigned kWorkersMax = 16;
 // From here on answering takes longer (copying and ciphers at 1 to 3 GB/s) than waking another thread (5 to 50 us).
 constexpr std::size_t kLarge = 96 << 10;
-// A read(2) that finds a request waiting takes 1 us; one that has to sleep, 3 and more (two context switches). After so
-// many short ones in a row the queue is looked at: if it is not empty then, there is more than one caller.
-constexpr auto kShort = std::chrono::nanoseconds(2500);
-constexpr unsigned kShortInARow = 4;
+// So many requests in a row that were there already when they were asked for mean more callers than one.
+constexpr unsigned kBacklog = 4;
 constexpr auto kSlow = std::chrono::milliseconds(1);
+constexpr unsigned kSlowTicksMax = 5;  // then the leader loses its place even if it computes and does not wait
 
 // One more connection to the same mount; with its own, a worker does not contend for the other workers' request lists
 // (fs/fuse/dev.c, struct fuse_dev). Invalid where /dev/fuse may not be opened: fusermount3 opened it for us then.
 UniqueFd clone_device(base::FdRef device) {
-  UniqueFd clone(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  UniqueFd clone(::open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK));
   auto source = static_cast<std::uint32_t>(device.get());
   if (!clone.valid() || ::ioctl(clone.get(), FUSE_DEV_IOC_CLONE, &source) != 0) return UniqueFd();
   return clone;
+}
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  for (int i = 0; i < 8; i++) __builtin_ia32_pause();
+#endif
 }
 
 bool waits_for_disk(std::uint32_t opcode) {
@@ -60,24 +65,29 @@ bool waits_for_disk(std::uint32_t opcode) {
   }
 }
 
-// read(2) must return when such a signal arrives, so no SA_RESTART.
-void make_wake_signal_interrupt() {
-  struct sigaction action {};
-  action.sa_handler = [](int) {};
-  ::sigaction(kWakeSignal, &action, nullptr);
+}  // namespace
+
+bool Patience::should_look() noexcept {
+  if (score_ > 0) return true;
+  if (--until_probe_ > 0) return false;
+  probe_every_ = std::min(2 * probe_every_, kProbeLast);
+  until_probe_ = probe_every_;
+  return true;
 }
 
-}  // namespace
+void Patience::found(bool it) noexcept {
+  score_ = std::clamp(score_ + (it ? 1 : -3), 0, kScoreMax);
+  if (score_ > kScoreMax / 2) probe_every_ = until_probe_ = kProbeFirst;
+}
 
 struct WorkerPool::Worker {
   ~Worker() { std::free(buffer.mem); }  // libfuse's, from malloc (lib/fuse_lowlevel.c, fuse_session_receive_buf_int)
 
   std::thread thread;
-  UniqueFd device;           // a clone; invalid: shares the session's
-  fuse_buf buffer{};         // the request
-  unsigned short_waits = 0;  // requests in a row that came at once
-  std::atomic<bool> reading{false};
-  bool ended = false;  // guarded by WorkerPool::mutex_
+  UniqueFd device;       // a clone; invalid: shares the session's
+  fuse_buf buffer{};     // the request
+  unsigned backlog = 0;  // requests in a row that were there when they were asked for
+  Patience patience;
 };
 
 WorkerPool::WorkerPool(fuse_session* session, base::FdRef device, unsigned at_most)
@@ -85,13 +95,15 @@ WorkerPool::WorkerPool(fuse_session* session, base::FdRef device, unsigned at_mo
       device_(device),
       cores_(std::max(1U, std::thread::hardware_concurrency())),
       workers_max_(at_most == 0 ? kWorkersMax : at_most),
-      timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC)) {}
+      timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC)),
+      stop_event_(::eventfd(0, EFD_CLOEXEC)) {
+  ::fcntl(device.get(), F_SETFL, O_NONBLOCK);  // as clone_device()
+}
 
 WorkerPool::~WorkerPool() = default;
 
 Status WorkerPool::run() {
-  make_wake_signal_interrupt();
-  if (!timer_.valid()) return Errno(EMFILE);
+  if (!timer_.valid() || !stop_event_.valid()) return Errno(EMFILE);
   std::thread watchdog;
   try {
     watchdog = std::thread([this] { watch(); });
@@ -111,15 +123,7 @@ Status WorkerPool::serve() {
     const Status started = start_worker();
     if (!started && i == 0) return started.error();
   }
-  while (alive_ > 0) {
-    if (!stopping_) {
-      changed_.wait(mutex_);
-    } else {
-      // One may be between looking at stopping_ and reading: they are asked until they have heard.
-      interrupt_readers();
-      changed_.wait_for(mutex_, std::chrono::milliseconds(2));
-    }
-  }
+  while (alive_ > 0) changed_.wait(mutex_);
   for (auto& worker : workers_) worker->thread.join();
   workers_.clear();
   return failed_ ? Status(Errno(EIO)) : base::ok();
@@ -146,14 +150,8 @@ Status WorkerPool::start_worker() {
 void WorkerPool::stop() noexcept {
   MutexLock lock(mutex_);
   stopping_ = true;
+  ::eventfd_write(stop_event_.get(), 1);
   lead_free_.notify_all();
-  changed_.notify_all();
-}
-
-void WorkerPool::interrupt_readers() {
-  for (auto& worker : workers_) {
-    if (!worker->ended && worker->reading) ::pthread_kill(worker->thread.native_handle(), kWakeSignal);
-  }
 }
 
 void WorkerPool::work(Worker& self) {
@@ -165,7 +163,7 @@ void WorkerPool::work(Worker& self) {
       role = Role::kLeader;
     }
     if (stopping_) break;
-    const Received received = receive(self);
+    const Received received = receive(self, role);
     if (received == Received::kEnd) break;
     if (received == Received::kRequest) {
       role = answer(self, role);
@@ -173,7 +171,7 @@ void WorkerPool::work(Worker& self) {
       role = Role::kParked;
     }
   }
-  end(self);
+  end();
 }
 
 bool WorkerPool::wait_for_lead(Worker& self) {
@@ -185,39 +183,48 @@ bool WorkerPool::wait_for_lead(Worker& self) {
     if (stopping_) return false;
     has_leader_ = true;
   }
-  self.short_waits = 0;
-  if (self.device.valid()) ::fcntl(self.device.get(), F_SETFL, 0);  // reads wait
+  self.backlog = 0;
+  leader_thread_ = ::gettid();
   return true;
 }
 
-WorkerPool::Received WorkerPool::receive(Worker& self) const {
-  const auto before = Clock::now();
-  self.reading = true;
-  const int got = fuse_session_receive_buf(session_, &self.buffer);
-  self.reading = false;
-  if (got > 0) {
-    self.short_waits = Clock::now() - before < kShort ? self.short_waits + 1 : 0;
-    return Received::kRequest;
-  }
-  if (got == -EINTR || got == -EAGAIN) return Received::kNothing;
+WorkerPool::Received WorkerPool::receive(Worker& self, Role role) const {
+  int got = fuse_session_receive_buf(session_, &self.buffer);
+  self.backlog = got > 0 ? self.backlog + 1 : 0;
+  if (got == -EAGAIN && role == Role::kLeader) got = wait_for_request(self);
+  if (got > 0) return Received::kRequest;
+  if (got == -EAGAIN || got == -EINTR) return Received::kNothing;
   return Received::kEnd;  // 0: unmounted
 }
 
-// What a worker is after it stopped leading. One with a device of its own can look for more requests without waiting,
-// so under load nobody has to be woken.
-WorkerPool::Role WorkerPool::after_lead(Worker& self) {
-  if (!self.device.valid()) return Role::kParked;
-  ::fcntl(self.device.get(), F_SETFL, O_NONBLOCK);
-  return Role::kDraining;
+int WorkerPool::wait_for_request(Worker& self) const {
+  if (self.patience.should_look()) {
+    const auto until = Clock::now() + Patience::kLook;
+    do {
+      pause_briefly();
+      const int got = fuse_session_receive_buf(session_, &self.buffer);
+      if (got != -EAGAIN) {
+        self.patience.found(true);
+        return got;
+      }
+    } while (Clock::now() < until);
+    self.patience.found(false);
+  }
+  const int device = self.device.valid() ? self.device.get() : device_.get();
+  std::array<pollfd, 2> events{pollfd{.fd = device, .events = POLLIN, .revents = 0},
+                               pollfd{.fd = stop_event_.get(), .events = POLLIN, .revents = 0}};
+  if (::poll(events.data(), events.size(), -1) < 0) return -EINTR;
+  return stopping_ ? -EAGAIN : fuse_session_receive_buf(session_, &self.buffer);
 }
 
+// A worker that stopped leading looks for more requests without waiting, so under load nobody has to be woken.
 WorkerPool::Role WorkerPool::answer(Worker& self, Role role) {
   const std::uint64_t ticket = requests_.fetch_add(1, std::memory_order_relaxed) + 1;
   active_++;
   if (role == Role::kLeader) {
     if (should_give_lead(self, this_thread().notes)) {
       give_lead();
-      role = after_lead(self);
+      role = Role::kDraining;
     } else {
       ticket_ = ticket;
       if (!watchdog_armed_.load()) {
@@ -230,7 +237,7 @@ WorkerPool::Role WorkerPool::answer(Worker& self, Role role) {
   active_--;
   if (role == Role::kLeader) {
     std::uint64_t mine = ticket;
-    if (!ticket_.compare_exchange_strong(mine, 0)) role = after_lead(self);  // deposed
+    if (!ticket_.compare_exchange_strong(mine, 0)) role = Role::kDraining;  // deposed
   }
   return role;
 }
@@ -238,13 +245,8 @@ WorkerPool::Role WorkerPool::answer(Worker& self, Role role) {
 bool WorkerPool::should_give_lead(const Worker& self, const RequestNotes& notes) const {
   if (workers_max_ == 1) return false;
   if (waits_for_disk(notes.opcode)) return true;
-  if (active_.load(std::memory_order_relaxed) > cores_) return false;
-  return notes.length >= kLarge || (self.short_waits >= kShortInARow && has_queued());
-}
-
-bool WorkerPool::has_queued() const {
-  pollfd queue{.fd = device_.get(), .events = POLLIN, .revents = 0};
-  return ::poll(&queue, 1, 0) > 0 && (queue.revents & POLLIN) != 0;
+  const bool worth_it = notes.length >= kLarge || self.backlog >= kBacklog;
+  return worth_it && active_.load(std::memory_order_relaxed) <= cores_;
 }
 
 void WorkerPool::give_lead() {
@@ -256,13 +258,13 @@ void WorkerPool::give_lead() {
   lead_free_.notify_one();
 }
 
-void WorkerPool::end(Worker& self) {
+void WorkerPool::end() {
   const bool unmounted = fuse_session_exited(session_) != 0;
   MutexLock lock(mutex_);
   if (!stopping_ && !unmounted) failed_ = true;
   stopping_ = true;
-  self.ended = true;
   alive_--;
+  ::eventfd_write(stop_event_.get(), 1);
   lead_free_.notify_all();
   changed_.notify_all();
 }
@@ -275,6 +277,7 @@ void WorkerPool::arm_watchdog() noexcept {
 
 void WorkerPool::watch() {
   std::uint64_t seen = 0;
+  unsigned slow_ticks = 0;
   while (true) {
     std::uint64_t expirations = 0;
     if (::read(timer_.get(), &expirations, sizeof expirations) < 0 && errno != EINTR) return;
@@ -285,12 +288,24 @@ void WorkerPool::watch() {
       watchdog_armed_ = false;
       ticket = ticket_;
       if (ticket == 0 || watchdog_armed_.exchange(true)) continue;
-    } else if (ticket == seen) {
+    } else if (ticket == seen && (is_blocked() || ++slow_ticks >= kSlowTicksMax)) {
       depose(ticket);
     }
+    if (ticket != seen) slow_ticks = 0;
     seen = ticket;
     arm_watchdog();
   }
+}
+
+// The leader sleeps, as opposed to being short of processor time, which a second worker would only make shorter.
+bool WorkerPool::is_blocked() const {
+  const std::string path = fmt::format("/proc/self/task/{}/stat", leader_thread_.load());
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 128> text{};
+  if (!file.valid() || ::read(file.get(), text.data(), text.size() - 1) <= 0) return true;
+  // "4711 (coffer) R 1 ...": the name may hold anything, so from its closing bracket on.
+  const char* end = std::strrchr(text.data(), ')');
+  return end == nullptr || std::strlen(end) < 3 || end[2] != 'R';
 }
 
 void WorkerPool::depose(std::uint64_t ticket) {
@@ -308,7 +323,9 @@ bool WorkerPool::wait_until_quiet(std::chrono::milliseconds patience) const {
   // A request is neither queued nor active while a worker comes out of read(2): look twice, some time apart.
   std::uint64_t before = 0;
   for (int quiet = 0; quiet < 2;) {
-    const bool now_quiet = !has_queued() && active_ == 0 && (quiet == 0 || requests() == before);
+    pollfd queue{.fd = device_.get(), .events = POLLIN, .revents = 0};
+    const bool queued = ::poll(&queue, 1, 0) > 0 && (queue.revents & POLLIN) != 0;
+    const bool now_quiet = !queued && active_ == 0 && (quiet == 0 || requests() == before);
     before = requests();
     quiet = now_quiet ? quiet + 1 : 0;
     if (quiet == 2) break;

@@ -1,12 +1,14 @@
 // The threads that answer the kernel.
 //
-// One of them, the leader, waits for requests in read(2); it answers what it reads itself and waits again. The others
-// are parked. That one thread waits, and not several, is what makes a request cheap: the kernel then wakes the same
-// thread every time, on the core that the caller is about to leave, and nobody is woken in vain (docs/PERFORMANCE.md
-// has the measurement). The leader gives its place to a parked worker before it answers when
+// One of them, the leader, waits for requests; it answers what it reads itself and waits again. The others are parked.
+// That one thread waits, and not several, makes a request cheap: the kernel wakes the same thread every time, and
+// nobody in vain. While requests come quickly the leader looks for the next one for some microseconds before it sleeps,
+// which is cheaper than being woken, as long as that pays (Patience). docs/PERFORMANCE.md has the measurements.
+//
+// The leader gives its place to a parked worker before it answers when
 //   - the request is known to wait for a disk (FSYNC...),
 //   - the request is large, or requests arrive faster than one thread answers them, and a core is free;
-// and it loses the place when one request keeps it for a millisecond or two (a cold disk, a network folder): the
+// and it loses the place when one request blocks it for a millisecond or two (a cold disk, a network folder): the
 // watchdog sees to that. So nobody waits behind somebody else's slow request, and a mount that is idle uses no
 // processor time: the leader sleeps in the kernel, the watchdog's timer runs only while requests are being answered.
 #pragma once
@@ -25,6 +27,24 @@
 struct fuse_session;
 
 namespace coffer::mount {
+
+// Whether looking for the next request, instead of sleeping, is likely to pay. It does not when the gaps are long, and
+// when the caller needs the very core that looks. Used by one thread.
+class Patience {
+ public:
+  static constexpr auto kLook = std::chrono::microseconds(40);  // about what being woken costs on virtual machines
+
+  // Asked once a request.
+  bool should_look() noexcept;
+  void found(bool it) noexcept;  // after looking
+
+ private:
+  static constexpr int kScoreMax = 16;
+  static constexpr unsigned kProbeFirst = 64, kProbeLast = 4096;
+  int score_ = kScoreMax / 2;  // found: +1, not found: -3; nothing is tried at 0 except now and then
+  unsigned probe_every_ = kProbeFirst;
+  unsigned until_probe_ = kProbeFirst;
+};
 
 class WorkerPool {
  public:
@@ -54,16 +74,15 @@ class WorkerPool {
   base::Status start_worker() REQUIRES(mutex_);
   void work(Worker& self);
   bool wait_for_lead(Worker& self) EXCLUDES(mutex_);
-  Received receive(Worker& self) const;
+  Received receive(Worker& self, Role role) const;
+  int wait_for_request(Worker& self) const;
   Role answer(Worker& self, Role role);
   bool should_give_lead(const Worker& self, const RequestNotes& notes) const;
-  bool has_queued() const;  // a request waits in the kernel
   void give_lead() EXCLUDES(mutex_);
-  Role after_lead(Worker& self);
-  void end(Worker& self) EXCLUDES(mutex_);
-  void interrupt_readers() REQUIRES(mutex_);
+  void end() EXCLUDES(mutex_);
 
   void watch();
+  bool is_blocked() const;
   void arm_watchdog() noexcept;
   void depose(std::uint64_t ticket) EXCLUDES(mutex_);
 
@@ -88,7 +107,9 @@ class WorkerPool {
   // leader when it is done, or by the watchdog, who thereby takes the lead away.
   std::atomic<std::uint64_t> ticket_{0};
   std::atomic<bool> watchdog_armed_{false};
+  std::atomic<int> leader_thread_{0};  // its thread id, gettid(2)
   base::UniqueFd timer_;
+  base::UniqueFd stop_event_;  // readable once stopping_
 };
 
 }  // namespace coffer::mount
