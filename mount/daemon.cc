@@ -77,6 +77,8 @@ fs::FilesystemOptions filesystem_options(DaemonPlan& plan, const fs::Unlocked& u
 
 // A clean unmount as anybody may do it, so that a shell standing in the mount stops it.
 bool lock_when_idle(FuseSession& session, std::chrono::seconds idle) {
+  const auto top = mount_at(session.mount_point());
+  if (!top || !*top || !is_coffer(**top)) return false;  // something is mounted over it: that would go instead
   const base::Status gone = unmount(session.mount_point(), /*lazy=*/false);
   if (!gone && gone.error().code() == EBUSY) return false;
   base::log(LogLevel::kInfo, "nobody used the mount for {}: locking", describe(idle));
