@@ -13,6 +13,8 @@
 namespace coffer::base::sys {
 namespace {
 
+constexpr long kSysFchmodat2 = 452;  // newer than Debian 12's headers; the same everywhere but on alpha
+
 // Repeats a call that a signal interrupted. Not for close() and not for calls that may have done part of their work.
 template <class Call>
 auto retry(Call call) {
@@ -54,6 +56,9 @@ class ProcPath {
   std::array<char, 320> text_;  // a name has at most 255 bytes
   bool is_entry_ = false;
 };
+
+bool is_empty(const char* name) { return name[0] == '\0'; }
+int empty_path(const char* name) { return is_empty(name) ? AT_EMPTY_PATH : 0; }
 
 timespec to_timespec(const statx_timestamp& t) { return {t.tv_sec, t.tv_nsec}; }
 
@@ -155,7 +160,9 @@ Result<Bytes> read_file(FdRef dir, const char* name, std::size_t limit) {
   return content;
 }
 
-Result<Stat> statx(FdRef dir, const char* name) { return statx_with(dir.get(), name, AT_SYMLINK_NOFOLLOW); }
+Result<Stat> statx(FdRef dir, const char* name) {
+  return statx_with(dir.get(), name, AT_SYMLINK_NOFOLLOW | empty_path(name));
+}
 Result<Stat> statx(FdRef fd) { return statx_with(fd.get(), "", AT_EMPTY_PATH); }
 
 Status mkdirat(FdRef dir, const char* name, mode_t mode) {
@@ -175,7 +182,11 @@ Status fchmod(FdRef fd, mode_t mode) {
 }
 
 Status fchmodat(FdRef dir, const char* name, mode_t mode) {
-  // fchmodat() follows links and has no flag against it before Linux 6.6; an O_PATH descriptor and /proc do not.
+  if (is_empty(name)) return fchmod(dir, mode);
+  // fchmodat() follows links and has no flag against it; fchmodat2() has, since Linux 6.6 (glibc since 2.39). Before, and
+  // to tell what a link is, an O_PATH descriptor and /proc do not follow either.
+  Status changed = status_of([&] { return ::syscall(kSysFchmodat2, dir.get(), name, mode, AT_SYMLINK_NOFOLLOW); });
+  if (changed || (changed.error() != Errno(ENOSYS) && changed.error() != Errno(EOPNOTSUPP))) return changed;
   COFFER_ASSIGN_OR_RETURN(UniqueFd fd, openat(dir, name, O_PATH));
   COFFER_ASSIGN_OR_RETURN(Stat attributes, statx(fd));
   if (S_ISLNK(attributes.mode)) return Errno(ELOOP);
@@ -184,12 +195,13 @@ Status fchmodat(FdRef dir, const char* name, mode_t mode) {
 }
 
 Status fchownat(FdRef dir, const char* name, uid_t uid, gid_t gid) {
-  return status_of([&] { return ::fchownat(dir.get(), name, uid, gid, AT_SYMLINK_NOFOLLOW); });
+  return status_of([&] { return ::fchownat(dir.get(), name, uid, gid, AT_SYMLINK_NOFOLLOW | empty_path(name)); });
 }
 Status fchown(FdRef fd, uid_t uid, gid_t gid) {
   return status_of([&] { return ::fchown(fd.get(), uid, gid); });
 }
 Status utimensat(FdRef dir, const char* name, const timespec times[2]) {
+  if (is_empty(name)) return futimens(dir, times);
   return status_of([&] { return ::utimensat(dir.get(), name, times, AT_SYMLINK_NOFOLLOW); });
 }
 Status futimens(FdRef fd, const timespec times[2]) {
@@ -224,10 +236,11 @@ Result<struct statvfs> fstatvfs(FdRef fd) {
 }
 
 Result<Bytes> getxattr(FdRef dir, const char* name, const char* attribute) {
-  ProcPath path(dir, name);
+  const ProcPath path(dir, name);
   Bytes value(256);
   for (;;) {
     ssize_t n = retry([&] {
+      if (is_empty(name)) return ::fgetxattr(dir.get(), attribute, value.data(), value.size());
       return path.is_entry() ? ::lgetxattr(path.c_str(), attribute, value.data(), value.size())
                              : ::getxattr(path.c_str(), attribute, value.data(), value.size());
     });
@@ -242,26 +255,29 @@ Result<Bytes> getxattr(FdRef dir, const char* name, const char* attribute) {
 }
 
 Status setxattr(FdRef dir, const char* name, const char* attribute, ByteView value, int flags) {
-  ProcPath path(dir, name);
+  const ProcPath path(dir, name);
   return status_of([&] {
+    if (is_empty(name)) return ::fsetxattr(dir.get(), attribute, value.data(), value.size(), flags);
     return path.is_entry() ? ::lsetxattr(path.c_str(), attribute, value.data(), value.size(), flags)
                            : ::setxattr(path.c_str(), attribute, value.data(), value.size(), flags);
   });
 }
 
 Status removexattr(FdRef dir, const char* name, const char* attribute) {
-  ProcPath path(dir, name);
+  const ProcPath path(dir, name);
   return status_of([&] {
+    if (is_empty(name)) return ::fremovexattr(dir.get(), attribute);
     return path.is_entry() ? ::lremovexattr(path.c_str(), attribute) : ::removexattr(path.c_str(), attribute);
   });
 }
 
 Result<std::vector<std::string>> listxattr(FdRef dir, const char* name) {
-  ProcPath path(dir, name);
+  const ProcPath path(dir, name);
   std::vector<char> names(1024);
   ssize_t n;
   for (;;) {
     n = retry([&] {
+      if (is_empty(name)) return ::flistxattr(dir.get(), names.data(), names.size());
       return path.is_entry() ? ::llistxattr(path.c_str(), names.data(), names.size())
                              : ::listxattr(path.c_str(), names.data(), names.size());
     });

@@ -36,6 +36,9 @@ Status pwrite_full(FdRef fd, ByteView in, std::uint64_t offset);
 Status pwritev_full(FdRef fd, std::vector<iovec> parts, std::uint64_t offset);
 Result<Bytes> read_file(FdRef dir, const char* name, std::size_t limit);  // EFBIG above the limit
 
+// In the calls on attributes and extended attributes of an entry, the name "" stands for what the descriptor itself is,
+// which must be open for more than O_PATH then (except for statx).
+
 // Attributes of an entry or descriptor, with birth time (zero where the file system has none).
 struct Stat {
   dev_t dev = 0;

@@ -101,7 +101,8 @@ void FileState::adopt(HeaderRead read, const sys::Stat& stat) {
   header_stored_ = true;
   header_dirty_ = false;
   mtime_ = stat.mtime;
-  note_stat(stat);
+  own_stat_ = stat;
+  tail_.reset();
   trust_ = context_.known_good.contains(stat) ? Trust::kConfirmed : Trust::kUnconfirmed;
 }
 
@@ -205,26 +206,44 @@ void FileState::update_facts(const HeaderFacts& facts) {
   if (!dirty_since_) dirty_since_ = Clock::now();
 }
 
-void FileState::note_stat(const sys::Stat& stat) {
-  own_ctime_ns_ = sys::nanoseconds(stat.ctime);
-  own_length_ = stat.size;
+void FileState::anticipate_facts(mode_t mode, uid_t uid, gid_t gid) {
+  base::WriterLock lock(mutex_);
+  if (!dirty_since_) return;  // the header in memory is the one on disk, and that one is not changed for this
+  header_.mode = mode;
+  header_.uid = uid;
+  header_.gid = gid;
+}
+
+bool FileState::is_settled_at(const crypto::DirId& parent, std::string_view name) const {
+  base::ReaderLock lock(mutex_);
+  return !dirty_since_ && header_.parent == parent && header_.name == name && header_.mode == own_stat_.mode &&
+         header_.uid == own_stat_.uid && header_.gid == own_stat_.gid && header_.mtime == to_timestamp(own_stat_.mtime);
+}
+
+sys::Stat FileState::disk_stat() const {
+  base::ReaderLock lock(mutex_);
+  return own_stat_;
+}
+
+bool FileState::is_own_state(const sys::Stat& stat) const {
+  return sys::nanoseconds(own_stat_.ctime) == sys::nanoseconds(stat.ctime) && own_stat_.size == stat.size;
 }
 
 void FileState::note_own_change(const sys::Stat& stat) {
   base::WriterLock lock(mutex_);
-  note_stat(stat);
+  own_stat_ = stat;
 }
 
-Result<bool> FileState::refresh(const sys::Stat& stat) {
+Status FileState::refresh(const sys::Stat& stat) {
   {
     base::ReaderLock lock(mutex_);
-    if (dirty_since_ || (own_ctime_ns_ == sys::nanoseconds(stat.ctime) && own_length_ == stat.size)) return false;
+    if (dirty_since_ || is_own_state(stat)) return base::ok();
   }
   COFFER_ASSIGN_OR_RETURN(HeaderRead read, read_header(context_, fd_, stat, label_));
   base::WriterLock lock(mutex_);
-  if (dirty_since_) return false;  // written to meanwhile: what is held here counts
+  if (dirty_since_) return base::ok();  // written to meanwhile: what is held here counts
   adopt(std::move(read), stat);
-  return true;
+  return base::ok();
 }
 
 }  // namespace coffer::fs

@@ -95,7 +95,7 @@ struct FoundEntry {
 // Where an inode lies, ready for system calls.
 struct Located {
   SharedFd dir;
-  std::string entry;  // "." for the root
+  std::string entry;  // "." for the root; "": `dir` is the file itself, open
   sys::Stat stat;
   FdRef at() const { return FdRef(*dir); }
 };
@@ -176,6 +176,10 @@ class Filesystem::Impl {
   Result<EntryName> entry_of(const InodeRef& parent, const Place& place, crypto::Kind kind);
   // Verified against the inode's identity. Errors: ESTALE.
   Result<Located> locate(const InodeRef& inode);
+  // As locate(), but an open file is reached through its descriptor: fewer steps, and it need not have a name.
+  Result<Located> reach(const InodeRef& inode);
+  bool has_descriptor(const Inode& inode) { return open_regular_file(inode) != nullptr; }
+  std::shared_ptr<FileState> open_regular_file(const Inode& inode);
   // With dir.names() held. ENOENT if there is none.
   Result<FoundEntry> find_entry(const OpenedDir& dir, std::string_view name);
   InodeRef ref(const OpenedDir& dir, const FoundEntry& found, std::string_view name, std::uint64_t lookups);
@@ -200,6 +204,7 @@ class Filesystem::Impl {
 
   // --- attributes that are encrypted: fs_xattrs.cc -------------------------------------------------------------------
   Result<crypto::Id<struct XattrOwnerTag>> xattr_owner(const Inode& inode, FdRef dir, const std::string& entry);
+  Errno forged_attribute(const Inode& inode, const std::string& entry);  // reported; what to return
   Result<base::Bytes> get_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name);
   Status set_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name, ByteView value,
                     int flags);
@@ -212,6 +217,8 @@ class Filesystem::Impl {
   Opened make_handle(const InodeRef& inode, std::shared_ptr<FileState> file, bool may_write);
   Status write_out(const InodeRef& inode, const std::shared_ptr<FileState>& file);
   void settle(const InodeRef& inode);
+  // Written out, and the header already says what settle() would make it say.
+  bool is_settled(const InodeRef& inode, const FileState& file);
   Status kill_suidgid(const InodeRef& inode, const std::shared_ptr<FileState>& file);
   Result<HeaderFacts> facts_of(const InodeRef& inode, const sys::Stat& stat);
   // Does the header name the place where the file lies? Reported if not; EIO if strict.

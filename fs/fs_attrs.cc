@@ -23,21 +23,8 @@ timespec resolve_now(const timespec& time) {
 
 Result<Attr> Filesystem::Impl::getattr(InodeId id) {
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
-  if (auto removed = inodes_.removed_attr(*inode)) {
-    auto file = inodes_.file_of(*inode);
-    if (!file) return *removed;
-    COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
-    removed->size = file->size();
-    removed->mode = (removed->mode & S_IFMT) | (stat.mode & 07777);
-    removed->uid = stat.uid;
-    removed->gid = stat.gid;
-    removed->blocks = stat.blocks;
-    removed->atime = stat.atime;
-    removed->mtime = stat.mtime;
-    removed->ctime = stat.ctime;
-    return *removed;
-  }
-  COFFER_ASSIGN_OR_RETURN(Located located, locate(inode));
+  if (auto removed = inodes_.removed_attr(*inode); removed && !has_descriptor(*inode)) return *removed;
+  COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
   return attr_of(inode, located);
 }
 
@@ -47,39 +34,19 @@ Status Filesystem::Impl::kill_suidgid(const InodeRef& inode, const std::shared_p
   mode_t cleared = mode & ~static_cast<mode_t>(S_ISUID);
   if (mode & S_IXGRP) cleared &= ~static_cast<mode_t>(S_ISGID);
   if (cleared != mode) COFFER_RETURN_IF_ERROR(backing_->chmod(file->fd(), cleared));
-  auto located = locate(inode);
-  if (!located) return base::ok();  // no name any more: nothing will ever execute it
-  Status removed = backing_->removexattr(located->at(), located->entry, xattrs_.stored_name("security.capability"));
+  Status removed = backing_->removexattr(file->fd(), "", xattrs_.stored_name("security.capability"));
   if (!removed && removed.error() != Errno(ENODATA) && removed.error() != Errno(EOPNOTSUPP)) return removed;
+  if (cleared == mode && !removed) return base::ok();  // as it was
   COFFER_ASSIGN_OR_RETURN(sys::Stat after, backing_->stat(file->fd()));
   own_change(inode, stat, after);
   return base::ok();
 }
 
-namespace {
-
-// Attribute changes through the descriptor of a file that has no name any more.
-Status change_unnamed(Backing& backing, FdRef fd, const AttrChange& change) {
-  if (change.mode) COFFER_RETURN_IF_ERROR(backing.chmod(fd, *change.mode & 07777));
-  if (change.uid || change.gid) {
-    COFFER_RETURN_IF_ERROR(
-        backing.chown(fd, change.uid.value_or(static_cast<uid_t>(-1)), change.gid.value_or(static_cast<gid_t>(-1))));
-  }
-  if (change.atime || change.mtime) {
-    const timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
-                               change.mtime.value_or(timespec{0, UTIME_OMIT})};
-    COFFER_RETURN_IF_ERROR(backing.utimens(fd, times));
-  }
-  return base::ok();
-}
-
-}  // namespace
-
 Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
   COFFER_RETURN_IF_ERROR(check_writable());
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
   std::shared_ptr<FileState> file = inodes_.file_of(*inode);
-  if (auto removed = inodes_.removed_attr(*inode); removed && !file && !change.size) {
+  if (auto removed = inodes_.removed_attr(*inode); removed && !has_descriptor(*inode) && !change.size) {
     // The kernel writes back times of files that are gone, and fails a syncfs if that fails.
     if (change.mode) removed->mode = (removed->mode & S_IFMT) | (*change.mode & 07777);
     removed->uid = change.uid.value_or(removed->uid);
@@ -98,18 +65,13 @@ Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
     if (!was_open) COFFER_RETURN_IF_ERROR(write_out(inode, file));
   }
   if (change.kill_suidgid && file) COFFER_RETURN_IF_ERROR(kill_suidgid(inode, file));
-  auto located = locate(inode);
-  if (!located) {
-    if (!file) return located.error();
-    COFFER_RETURN_IF_ERROR(change_unnamed(*backing_, file->fd(), change));
-    return getattr(id);
-  }
-  const sys::Stat before = located->stat;
+  COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
+  const sys::Stat before = located.stat;
   if (change.uid || change.gid) {
-    COFFER_RETURN_IF_ERROR(backing_->chown(located->at(), located->entry, change.uid.value_or(static_cast<uid_t>(-1)),
+    COFFER_RETURN_IF_ERROR(backing_->chown(located.at(), located.entry, change.uid.value_or(static_cast<uid_t>(-1)),
                                            change.gid.value_or(static_cast<gid_t>(-1))));
   }
-  if (change.mode) COFFER_RETURN_IF_ERROR(set_mode(*inode, located->at(), located->entry, *change.mode));
+  if (change.mode) COFFER_RETURN_IF_ERROR(set_mode(*inode, located.at(), located.entry, *change.mode));
   if (change.atime || change.mtime) {
     timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
                          change.mtime.value_or(timespec{0, UTIME_OMIT})};
@@ -120,11 +82,13 @@ Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
       file = inodes_.file_of(*inode);
       if (file) file->set_mtime(times[1]);
     }
-    COFFER_RETURN_IF_ERROR(backing_->utimens(located->at(), located->entry, times));
+    COFFER_RETURN_IF_ERROR(backing_->utimens(located.at(), located.entry, times));
   }
-  COFFER_ASSIGN_OR_RETURN(located->stat, backing_->stat(located->at(), located->entry));
-  own_change(inode, before, located->stat);
-  return attr_of(inode, *located);
+  COFFER_ASSIGN_OR_RETURN(located.stat, backing_->stat(located.at(), located.entry));
+  own_change(inode, before, located.stat);
+  COFFER_ASSIGN_OR_RETURN(Attr attr, attr_of(inode, located));
+  if (file && (change.mode || change.uid || change.gid)) file->anticipate_facts(attr.mode, attr.uid, attr.gid);
+  return attr;
 }
 
 Result<std::string> Filesystem::Impl::readlink(InodeId id) {

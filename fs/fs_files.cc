@@ -31,8 +31,7 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::file_state(const InodeRef& 
     if (write && !file->writable()) return Errno(EACCES);
     if (!file->dirty()) {
       COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
-      COFFER_ASSIGN_OR_RETURN(bool changed, file->refresh(stat));
-      if (!changed) inodes_.set_cached(*inode, stat);
+      COFFER_RETURN_IF_ERROR(file->refresh(stat));
     }
     return file;
   }
@@ -145,11 +144,11 @@ Result<Opened> Filesystem::Impl::open_file(InodeId id, int flags, bool kill) {
   if (inode->is_directory) return Errno(EISDIR);
   const bool write = wants_write(flags);
   const bool truncate = (flags & O_TRUNC) != 0;
-  const bool was_open = inodes_.file_of(*inode) != nullptr;
   COFFER_ASSIGN_OR_RETURN(auto file, file_state(inode, write, truncate));
-  bool keep = was_open;
-  if (!was_open) {
-    COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
+  // What is dirty was written by us, and the kernel's pages with it.
+  bool keep = true;
+  if (!file->dirty()) {
+    const sys::Stat stat = file->disk_stat();
     keep = inodes_.is_cached(*inode, stat);
     inodes_.set_cached(*inode, stat);
   }
@@ -186,10 +185,19 @@ Result<std::size_t> Filesystem::Impl::write(HandleId id, std::uint64_t offset, B
 Status Filesystem::Impl::write_out(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
   if (!file->dirty()) return base::ok();
   COFFER_RETURN_IF_ERROR(write_keeping_mode(*file));
-  if (auto stat = backing_->stat(file->fd())) inodes_.set_cached(*inode, *stat);
+  const sys::Stat stat = file->disk_stat();
+  inodes_.set_cached(*inode, stat);
+  if (is_settled(inode, *file)) inodes_.set_settled(*inode, stat);
   settler_->content_written(inode);
   settler_->disk_changed();
   return base::ok();
+}
+
+bool Filesystem::Impl::is_settled(const InodeRef& inode, const FileState& file) {
+  const Place place = inodes_.place_of(*inode);
+  if (!place.parent || place.odd) return false;
+  const DirectoryIds ids = place.parent->directory->ids();
+  return ids && file.is_settled_at(ids->front(), place.name);
 }
 
 // A write by somebody without CAP_FSETID clears suid and sgid below; when they are to go, we are told (kill_suidgid).
@@ -302,6 +310,7 @@ void Filesystem::Impl::settle(const InodeRef& inode) {
   if (open && open->dirty()) return;  // comes again when that is written out
   auto located = locate(inode);
   if (!located) return;  // gone meanwhile
+  if (inodes_.is_settled(*inode, located->stat)) return;  // nothing has changed since its header was written
   auto facts = facts_of(inode, located->stat);
   if (!facts) return;
   auto file = file_state(inode, true, false);
@@ -316,7 +325,7 @@ void Filesystem::Impl::settle(const InodeRef& inode) {
                    fmt::format("{}: header not brought up to date ({})", located->entry, written.error().code()));
     return;
   }
-  if (auto stat = backing_->stat((*file)->fd())) inodes_.set_cached(*inode, *stat);
+  inodes_.set_cached(*inode, (*file)->disk_stat());
   settler_->disk_changed();
 }
 

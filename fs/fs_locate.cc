@@ -132,6 +132,18 @@ Result<Located> Filesystem::Impl::locate(const InodeRef& inode) {
   return located;
 }
 
+// Those of links and devices are open for moments only, by ourselves.
+std::shared_ptr<FileState> Filesystem::Impl::open_regular_file(const Inode& inode) {
+  return inode.kind == crypto::Kind::kFileOrDirectory ? inodes_.file_of(inode) : nullptr;
+}
+
+Result<Located> Filesystem::Impl::reach(const InodeRef& inode) {
+  auto file = open_regular_file(*inode);
+  if (!file) return locate(inode);
+  COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
+  return Located{FileState::shared_fd(file), "", stat};
+}
+
 Result<FoundEntry> Filesystem::Impl::find_entry(const OpenedDir& dir, std::string_view name) {
   constexpr crypto::Kind kKinds[] = {crypto::Kind::kFileOrDirectory, crypto::Kind::kSymlink, crypto::Kind::kSpecial};
   FoundEntry found;

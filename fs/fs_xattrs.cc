@@ -52,6 +52,13 @@ Result<crypto::Id<struct XattrOwnerTag>> Filesystem::Impl::xattr_owner(const Ino
   return owner;
 }
 
+Errno Filesystem::Impl::forged_attribute(const Inode& inode, const std::string& entry) {
+  auto file = inodes_.file_of(inode);
+  events_.report(EventKind::kIntegrity, fmt::format("{}: an extended attribute does not authenticate",
+                                                    entry.empty() && file ? file->label() : entry));
+  return Errno(EIO);
+}
+
 Result<base::Bytes> Filesystem::Impl::get_sealed(const Inode& inode, FdRef dir, const std::string& entry,
                                                  std::string_view name) {
   const std::string stored = xattrs_.stored_name(name);
@@ -59,8 +66,7 @@ Result<base::Bytes> Filesystem::Impl::get_sealed(const Inode& inode, FdRef dir, 
   COFFER_ASSIGN_OR_RETURN(auto owner, xattr_owner(inode, dir, entry));
   auto opened = xattrs_.open(owner.view(), stored, sealed);
   if (!opened) {
-    events_.report(EventKind::kIntegrity, fmt::format("{}: an extended attribute does not authenticate", entry));
-    return Errno(EIO);
+    return forged_attribute(inode, entry);
   }
   return std::move(opened->value);
 }
@@ -75,7 +81,7 @@ Result<base::Bytes> Filesystem::Impl::getxattr(InodeId id, std::string_view name
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
   if (!is_acl(name) && !has_namespace(name)) return Errno(EOPNOTSUPP);
   if (name.size() > crypto::kXattrMaxName) return Errno(ERANGE);
-  COFFER_ASSIGN_OR_RETURN(Located located, locate(inode));
+  COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
   if (is_acl(name)) {
     if (inode->kind == crypto::Kind::kSymlink) return Errno(EOPNOTSUPP);
     return backing_->getxattr(located.at(), located.entry, std::string(name));
@@ -85,7 +91,7 @@ Result<base::Bytes> Filesystem::Impl::getxattr(InodeId id, std::string_view name
 
 Result<std::vector<std::string>> Filesystem::Impl::listxattr(InodeId id) {
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
-  COFFER_ASSIGN_OR_RETURN(Located located, locate(inode));
+  COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
   COFFER_ASSIGN_OR_RETURN(std::vector<std::string> below, backing_->listxattr(located.at(), located.entry));
   std::vector<std::string> names;
   std::optional<crypto::Id<struct XattrOwnerTag>> owner;
@@ -103,9 +109,7 @@ Result<std::vector<std::string>> Filesystem::Impl::listxattr(InodeId id) {
     if (!sealed) return sealed.error();
     auto opened = xattrs_.open(owner->view(), stored, *sealed);
     if (!opened) {
-      events_.report(EventKind::kIntegrity,
-                     fmt::format("{}: an extended attribute does not authenticate", located.entry));
-      return Errno(EIO);
+      return forged_attribute(*inode, located.entry);
     }
     if (has_namespace(opened->name)) names.push_back(std::move(opened->name));  // not our own
   }
@@ -118,7 +122,7 @@ Status Filesystem::Impl::setxattr(InodeId id, std::string_view name, ByteView va
   if (!is_acl(name) && !has_namespace(name)) return Errno(EOPNOTSUPP);
   if (name.size() > crypto::kXattrMaxName) return Errno(ERANGE);
   if (value.size() + crypto::XattrCipher::overhead(name) > kValueMax) return Errno(E2BIG);
-  COFFER_ASSIGN_OR_RETURN(Located located, locate(inode));
+  COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
   Status status = base::ok();
   if (!is_acl(name)) {
     status = set_sealed(*inode, located.at(), located.entry, name, value, flags);
@@ -138,7 +142,7 @@ Status Filesystem::Impl::removexattr(InodeId id, std::string_view name) {
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
   if (!is_acl(name) && !has_namespace(name)) return Errno(EOPNOTSUPP);
   if (name.size() > crypto::kXattrMaxName) return Errno(ERANGE);
-  COFFER_ASSIGN_OR_RETURN(Located located, locate(inode));
+  COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
   std::string stored = is_acl(name) ? std::string(name) : xattrs_.stored_name(name);
   COFFER_RETURN_IF_ERROR(backing_->removexattr(located.at(), located.entry, stored));
   COFFER_ASSIGN_OR_RETURN(sys::Stat after, backing_->stat(located.at(), located.entry));

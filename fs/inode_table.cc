@@ -187,6 +187,16 @@ void InodeTable::set_cached(Inode& inode, const base::sys::Stat& stat) {
   inode.cached_length = stat.size;
 }
 
+bool InodeTable::is_settled(const Inode& inode, const base::sys::Stat& stat) {
+  base::MutexLock lock(mutex_);
+  return inode.settled_ctime_ns != 0 && inode.settled_ctime_ns == base::sys::nanoseconds(stat.ctime);
+}
+
+void InodeTable::set_settled(Inode& inode, const base::sys::Stat& stat) {
+  base::MutexLock lock(mutex_);
+  inode.settled_ctime_ns = base::sys::nanoseconds(stat.ctime);
+}
+
 std::unique_ptr<SpecialNode> InodeTable::special_of(const Inode& inode) {
   base::MutexLock lock(mutex_);
   return inode.special ? std::make_unique<SpecialNode>(*inode.special) : nullptr;

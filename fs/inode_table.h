@@ -81,6 +81,7 @@ struct Inode {
   // The state of the ciphertext file that the kernel's pages of this inode come from; ctime 0: none known.
   std::int64_t cached_ctime_ns = 0;
   std::uint64_t cached_length = 0;
+  std::int64_t settled_ctime_ns = 0;  // of the state whose header is known to say all; 0: none
   std::unique_ptr<SpecialNode> special;
   std::unique_ptr<Attr> last_attr;         // of a removed inode
   std::shared_ptr<const UniqueFd> orphan;  // O_PATH, of a file about to lose its last name
@@ -128,6 +129,10 @@ class InodeTable {
   // Does the kernel's page cache, if any, hold the content of this state of the ciphertext file?
   bool is_cached(const Inode& inode, const base::sys::Stat& stat) EXCLUDES(mutex_);
   void set_cached(Inode& inode, const base::sys::Stat& stat) EXCLUDES(mutex_);
+
+  // Was the header brought up to date with this state of the ciphertext file, its name and attributes?
+  bool is_settled(const Inode& inode, const base::sys::Stat& stat) EXCLUDES(mutex_);
+  void set_settled(Inode& inode, const base::sys::Stat& stat) EXCLUDES(mutex_);
 
   std::unique_ptr<SpecialNode> special_of(const Inode& inode) EXCLUDES(mutex_);
   void set_special(Inode& inode, const SpecialNode& special) EXCLUDES(mutex_);
