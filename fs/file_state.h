@@ -137,7 +137,8 @@ class FileState {
   // Above kCheckFirstMax and not yet confirmed: confirm() is to be called from a background thread.
   bool needs_background_check() const;
 
-  // Handles that may write; the kernel may hold dirty pages while there are any.
+  // Handles of the kernel's, and those of them that may write: it may hold dirty pages while there are any.
+  std::atomic<int> handles{0};
   std::atomic<int> writers{0};
 
  private:

@@ -96,6 +96,7 @@ Status Filesystem::Impl::shutdown() {
   file_context_.stopping = true;
   Status synced = sync();
   settler_->stop();
+  recent_files_.clear();
   if (options_.state.valid()) {
     Status saved = known_good_.save(options_.state, kKnownFile);
     if (!saved) {

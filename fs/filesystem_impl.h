@@ -20,6 +20,7 @@
 #include "fs/inode_table.h"
 #include "fs/known_good.h"
 #include "fs/name_store.h"
+#include "fs/recent_files.h"
 #include "fs/settler.h"
 
 namespace coffer::fs {
@@ -157,6 +158,7 @@ class Filesystem::Impl {
   InodeTable inodes_;
   DirectoryFds directory_fds_;
   FileContext file_context_;
+  RecentFiles recent_files_;
   crypto::XattrCipher xattrs_;
   HandleTable<OpenFile> files_;
   HandleTable<OpenDirectory> directories_;
@@ -178,8 +180,8 @@ class Filesystem::Impl {
   Result<Located> locate(const InodeRef& inode);
   // As locate(), but an open file is reached through its descriptor: fewer steps, and it need not have a name.
   Result<Located> reach(const InodeRef& inode);
-  bool has_descriptor(const Inode& inode) { return open_regular_file(inode) != nullptr; }
-  std::shared_ptr<FileState> open_regular_file(const Inode& inode);
+  // nullptr: no handle of the kernel's holds it open, or it is not a regular file.
+  std::shared_ptr<FileState> held_file(const Inode& inode);
   // With dir.names() held. ENOENT if there is none.
   Result<FoundEntry> find_entry(const OpenedDir& dir, std::string_view name);
   InodeRef ref(const OpenedDir& dir, const FoundEntry& found, std::string_view name, std::uint64_t lookups);

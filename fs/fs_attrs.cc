@@ -23,7 +23,7 @@ timespec resolve_now(const timespec& time) {
 
 Result<Attr> Filesystem::Impl::getattr(InodeId id) {
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
-  if (auto removed = inodes_.removed_attr(*inode); removed && !has_descriptor(*inode)) return *removed;
+  if (auto removed = inodes_.removed_attr(*inode); removed && !held_file(*inode)) return *removed;
   COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
   return attr_of(inode, located);
 }
@@ -46,7 +46,7 @@ Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
   COFFER_RETURN_IF_ERROR(check_writable());
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
   std::shared_ptr<FileState> file = inodes_.file_of(*inode);
-  if (auto removed = inodes_.removed_attr(*inode); removed && !has_descriptor(*inode) && !change.size) {
+  if (auto removed = inodes_.removed_attr(*inode); removed && !held_file(*inode) && !change.size) {
     // The kernel writes back times of files that are gone, and fails a syncfs if that fails.
     if (change.mode) removed->mode = (removed->mode & S_IFMT) | (*change.mode & 07777);
     removed->uid = change.uid.value_or(removed->uid);

@@ -29,11 +29,13 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::file_state(const InodeRef& 
   if (write) COFFER_RETURN_IF_ERROR(check_writable());
   if (auto file = inodes_.file_of(*inode)) {
     if (write && !file->writable()) return Errno(EACCES);
-    if (!file->dirty()) {
-      COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
-      COFFER_RETURN_IF_ERROR(file->refresh(stat));
+    if (file->dirty()) return file;
+    auto reached = reach(inode);
+    if (reached) {
+      COFFER_RETURN_IF_ERROR(file->refresh(reached->stat));
+      return file;
     }
-    return file;
+    if (!inodes_.orphan_of(*inode)) return reached.error();
   }
   if (SharedFd orphan = inodes_.orphan_of(*inode)) return reopen_orphan(inode, FdRef(*orphan), truncate);
   auto located = locate(inode);
@@ -131,6 +133,7 @@ Status Filesystem::Impl::check_place(const InodeRef& inode, FileState& file) {
 }
 
 Opened Filesystem::Impl::make_handle(const InodeRef& inode, std::shared_ptr<FileState> file, bool may_write) {
+  ++file->handles;
   if (may_write) ++file->writers;
   auto handle = std::make_shared<OpenFile>();
   handle->inode = inode;
@@ -222,10 +225,15 @@ Status Filesystem::Impl::flush(HandleId id) {
 
 void Filesystem::Impl::release(HandleId id) {
   auto handle = files_.remove(id);
-  if (!handle || !handle->may_write) return;
+  if (!handle) return;
+  --handle->file->handles;
+  if (!handle->may_write) return;
   --handle->file->writers;
   Status written = write_out(handle->inode, handle->file);
-  if (written) return;
+  if (written) {
+    if (!inodes_.removed_attr(*handle->inode)) recent_files_.keep(handle->file);
+    return;
+  }
   events_.report(EventKind::kWriteError, fmt::format("{}: not written yet ({}); kept in memory and tried again",
                                                      handle->file->label(), written.error().code()));
   settler_->keep_unsaved(handle->inode, handle->file);
@@ -307,6 +315,7 @@ Result<std::size_t> Filesystem::Impl::copy_file_range(HandleId from, std::uint64
 // Ten seconds after the last change of content: the header learns what the file is called and looks like now.
 void Filesystem::Impl::settle(const InodeRef& inode) {
   auto open = inodes_.file_of(*inode);
+  if (open) recent_files_.drop(open);
   if (open && open->dirty()) return;  // comes again when that is written out
   auto located = locate(inode);
   if (!located) return;  // gone meanwhile

@@ -132,13 +132,13 @@ Result<Located> Filesystem::Impl::locate(const InodeRef& inode) {
   return located;
 }
 
-// Those of links and devices are open for moments only, by ourselves.
-std::shared_ptr<FileState> Filesystem::Impl::open_regular_file(const Inode& inode) {
-  return inode.kind == crypto::Kind::kFileOrDirectory ? inodes_.file_of(inode) : nullptr;
+std::shared_ptr<FileState> Filesystem::Impl::held_file(const Inode& inode) {
+  auto file = inode.kind == crypto::Kind::kFileOrDirectory ? inodes_.file_of(inode) : nullptr;
+  return file && file->handles > 0 ? file : nullptr;
 }
 
 Result<Located> Filesystem::Impl::reach(const InodeRef& inode) {
-  auto file = open_regular_file(*inode);
+  auto file = held_file(*inode);
   if (!file) return locate(inode);
   COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
   return Located{FileState::shared_fd(file), "", stat};

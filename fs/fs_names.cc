@@ -270,7 +270,10 @@ void Filesystem::Impl::entry_removed(const OpenedDir& dir, std::string_view name
     return;
   }
   known_good_.erase(inode->backing);
-  if (auto file = inodes_.file_of(*inode)) file->discard();
+  if (auto file = inodes_.file_of(*inode)) {
+    file->discard();
+    recent_files_.drop(file);
+  }
   auto attr = attr_of(inode, dir.at(), found.name.entry, found.stat);
   if (!attr) return;
   attr->nlink = 0;
