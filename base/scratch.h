@@ -1,7 +1,7 @@
 // Memory for a moment's work: not zeroed, and mostly the same memory again.
 //
-// A fresh megabyte costs as much as encrypting it (page faults, zeroing). So each thread keeps one buffer and lends it to
-// the Scratch that asks first; further ones at the same time come from the heap. Not for secrets that must be wiped.
+// A fresh megabyte costs as much as encrypting it (page faults, zeroing). So each thread keeps one buffer and lends it
+// to the Scratch that asks first; further ones at the same time come from the heap. Not for secrets that must be wiped.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,7 @@ class Scratch {
     }
   }
   ~Scratch() { give_back(); }
-  Scratch(Scratch&& other) noexcept
-      : buffer_(std::exchange(other.buffer_, {})), size_(std::exchange(other.size_, 0)) {}
+  Scratch(Scratch&& other) noexcept : buffer_(std::exchange(other.buffer_, {})), size_(std::exchange(other.size_, 0)) {}
   Scratch& operator=(Scratch&& other) noexcept {
     give_back();
     buffer_ = std::exchange(other.buffer_, {});

@@ -183,8 +183,8 @@ Status fchmod(FdRef fd, mode_t mode) {
 
 Status fchmodat(FdRef dir, const char* name, mode_t mode) {
   if (is_empty(name)) return fchmod(dir, mode);
-  // fchmodat() follows links and has no flag against it; fchmodat2() has, since Linux 6.6 (glibc since 2.39). Before, and
-  // to tell what a link is, an O_PATH descriptor and /proc do not follow either.
+  // fchmodat() follows links and has no flag against it; fchmodat2() has, since Linux 6.6 (glibc since 2.39). Before,
+  // and to tell what a link is, an O_PATH descriptor and /proc do not follow either.
   Status changed = status_of([&] { return ::syscall(kSysFchmodat2, dir.get(), name, mode, AT_SYMLINK_NOFOLLOW); });
   if (changed || (changed.error() != Errno(ENOSYS) && changed.error() != Errno(EOPNOTSUPP))) return changed;
   COFFER_ASSIGN_OR_RETURN(UniqueFd fd, openat(dir, name, O_PATH));

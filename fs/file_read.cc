@@ -88,7 +88,7 @@ Status FileState::read_stored(std::uint64_t first, std::uint64_t last, std::uint
   for (std::uint64_t index = first; index <= last; ++index) {
     const std::uint32_t length = geometry.chunk_length({index}, stored_size_);
     ByteView record = records.view().subspan(static_cast<std::size_t>(geometry.record_begin({index}).value - begin),
-                                                length + geometry.overhead());
+                                             length + geometry.overhead());
     const std::uint64_t chunk_begin = index * chunk_size;
     const std::uint64_t from = std::max(offset, chunk_begin);
     const std::uint64_t to = std::min(offset + out.size(), chunk_begin + chunk_size);

@@ -318,7 +318,7 @@ void Filesystem::Impl::settle(const InodeRef& inode) {
   if (open) recent_files_.drop(open);
   if (open && open->dirty()) return;  // comes again when that is written out
   auto located = locate(inode);
-  if (!located) return;  // gone meanwhile
+  if (!located) return;                                   // gone meanwhile
   if (inodes_.is_settled(*inode, located->stat)) return;  // nothing has changed since its header was written
   auto facts = facts_of(inode, located->stat);
   if (!facts) return;

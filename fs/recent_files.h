@@ -1,5 +1,5 @@
-// Files that were written and closed a moment ago, still open below: programs that append open and close their file each
-// time, and editors, compilers and git open again what they just wrote.
+// Files that were written and closed a moment ago, still open below: programs that append open and close their file
+// each time, and editors, compilers and git open again what they just wrote.
 //
 // Bounded in number; a file leaves when its header settles, when it is removed, and when others push it out. Nothing in
 // here has anything unsaved. Whoever finds a file through it checks by name that the vault still has it

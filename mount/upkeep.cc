@@ -31,8 +31,8 @@ constexpr int kWriteBackEvery_ms = 2000;
 // After this somebody keeps writing to a mount that is going away.
 constexpr auto kQuietPatience = std::chrono::seconds(10);
 // What the kernel grants FUSE mounts is made for servers it does not trust (mm.h, VM_READAHEAD_PAGES; fs/fuse/inode.c,
-// fuse_bdi_init). 128 KiB of read-ahead cost a round trip each; READs of up to 1 MiB are possible. With one percent of the
-// dirty pages of all file systems a program that writes a large file is made to wait most of the time. Measured in
+// fuse_bdi_init). 128 KiB of read-ahead cost a round trip each; READs of up to 1 MiB are possible. With one percent of
+// the dirty pages of all file systems a program that writes a large file is made to wait most of the time. Measured in
 // docs/PERFORMANCE.md.
 struct Grant {
   const char* name;
