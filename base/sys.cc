@@ -1,8 +1,12 @@
 #include "base/sys.h"
 
 #include <linux/openat2.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/fanotify.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -309,6 +313,67 @@ Result<std::vector<DirEntry>> read_directory(FdRef fd) {
     if (name == "." || name == "..") continue;
     entries.push_back({std::move(name), entry->d_ino, entry->d_type});
   }
+}
+
+Result<UniqueFd> fanotify_group() {
+  return fd_of([] {
+    return ::fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY | O_CLOEXEC);
+  });
+}
+
+// By "." and not by the descriptor itself: that may be an O_PATH one, which the call does not take.
+Status fanotify_mark(FdRef group, FdRef directory, std::uint64_t mask) {
+  return status_of(
+      [&] { return ::fanotify_mark(group.get(), FAN_MARK_ADD | FAN_MARK_ONLYDIR, mask, directory.get(), "."); });
+}
+Status fanotify_unmark(FdRef group, FdRef directory, std::uint64_t mask) {
+  return status_of(
+      [&] { return ::fanotify_mark(group.get(), FAN_MARK_REMOVE | FAN_MARK_ONLYDIR, mask, directory.get(), "."); });
+}
+
+Result<std::string> file_handle(FdRef fd) {
+  constexpr int kForEvents = 0x200;  // AT_HANDLE_FID, Linux 6.5: as events have it, also where it opens nothing
+  alignas(::file_handle) std::array<char, sizeof(::file_handle) + MAX_HANDLE_SZ> memory{};
+  auto* handle = reinterpret_cast<::file_handle*>(memory.data());
+  auto ask = [&](int flags) {
+    int mount_id = 0;
+    handle->handle_bytes = MAX_HANDLE_SZ;
+    return status_of([&] { return ::name_to_handle_at(fd.get(), "", handle, &mount_id, AT_EMPTY_PATH | flags); });
+  };
+  Status got = ask(kForEvents);
+  if (!got && got.error() == Errno(EINVAL)) got = ask(0);
+  if (!got) return got.error();
+  std::string text(reinterpret_cast<const char*>(&handle->handle_type), sizeof handle->handle_type);
+  return text.append(reinterpret_cast<const char*>(handle->f_handle), handle->handle_bytes);
+}
+
+Result<std::size_t> read_some(FdRef fd, ByteSpan out) {
+  ssize_t n = retry([&] { return ::read(fd.get(), out.data(), out.size()); });
+  if (n < 0) return Errno::last();
+  return static_cast<std::size_t>(n);
+}
+
+Result<UniqueFd> eventfd() {
+  return fd_of([] { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); });
+}
+void eventfd_signal(FdRef event) {
+  static_cast<void>(retry([&] { return ::eventfd_write(event.get(), 1); }));
+}
+void eventfd_clear(FdRef event) {
+  eventfd_t count = 0;
+  static_cast<void>(retry([&] { return ::eventfd_read(event.get(), &count); }));
+}
+
+Readable wait_readable(FdRef first, FdRef second, std::optional<std::chrono::milliseconds> timeout) {
+  pollfd both[2] = {{first.get(), POLLIN, 0}, {second.get(), POLLIN, 0}};
+  if (::poll(both, 2, timeout ? static_cast<int>(timeout->count()) : -1) <= 0) return {};
+  return {both[0].revents != 0, both[1].revents != 0};
+}
+
+Result<std::uint64_t> filesystem_type(FdRef fd) {
+  struct statfs about;
+  if (retry([&] { return ::fstatfs(fd.get(), &about); }) < 0) return Errno::last();
+  return static_cast<std::uint64_t>(static_cast<unsigned long>(about.f_type));
 }
 
 }  // namespace coffer::base::sys

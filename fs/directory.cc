@@ -37,9 +37,42 @@ bool Directory::find_odd(const std::string& shown, DecodedEntry& entry) const {
   return true;
 }
 
-void Directory::set_odd(std::map<std::string, DecodedEntry> odd) {
+std::map<std::string, DecodedEntry> Directory::odd() const {
   base::MutexLock lock(mutex_);
+  return odd_;
+}
+
+std::uint64_t Directory::generation() const {
+  base::MutexLock lock(mutex_);
+  return generation_;
+}
+
+void Directory::keep_odd(std::map<std::string, DecodedEntry> odd) {
+  has_odd_ = !odd.empty();
   odd_ = std::move(odd);
+}
+
+void Directory::set_read(std::uint64_t generation, std::vector<crypto::DirId> ids, std::vector<PinFile> pins,
+                         std::map<std::string, DecodedEntry> odd) {
+  base::MutexLock lock(mutex_);
+  if (generation != generation_) return;
+  keep_odd(std::move(odd));
+  if (ids_) return;
+  ids_ = std::make_shared<const std::vector<crypto::DirId>>(std::move(ids));
+  pins_ = std::move(pins);
+}
+
+void Directory::set_odd(std::uint64_t generation, std::map<std::string, DecodedEntry> odd) {
+  base::MutexLock lock(mutex_);
+  if (generation == generation_) keep_odd(std::move(odd));
+}
+
+void Directory::forget() {
+  base::MutexLock lock(mutex_);
+  ++generation_;
+  ids_.reset();
+  pins_.clear();
+  keep_odd({});
 }
 
 std::vector<crypto::DirId> directory_ids(const crypto::DirId& derived, const std::vector<PinFile>& pins) {

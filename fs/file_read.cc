@@ -14,6 +14,7 @@ constexpr std::uint64_t kRecordsPerRead = 64;
 }  // namespace
 
 Result<std::size_t> FileState::read(std::uint64_t offset, ByteSpan out) {
+  COFFER_RETURN_IF_ERROR(check_not_lost());
   if (trust_ == Trust::kPoisoned) return Errno(EIO);
   if (trust_ == Trust::kUnconfirmed && size() <= kCheckFirstMax) COFFER_RETURN_IF_ERROR(confirm());
   for (;;) {

@@ -234,6 +234,16 @@ void FileState::note_own_change(const sys::Stat& stat) {
   own_stat_ = stat;
 }
 
+bool FileState::knows(const sys::Stat& stat) const {
+  base::ReaderLock lock(mutex_);
+  return is_own_state(stat);
+}
+
+Status FileState::check_not_lost() const {
+  if (lost_) return Errno(EIO);
+  return base::ok();
+}
+
 Status FileState::refresh(const sys::Stat& stat) {
   {
     base::ReaderLock lock(mutex_);

@@ -141,6 +141,14 @@ class FileState {
   std::atomic<int> handles{0};
   std::atomic<int> writers{0};
 
+  // Somebody else changed what lies below, or put another file in its place, while this was open: what is known here is
+  // not true any more. From now on reads and writes fail with EIO, and nothing reaches the disk, so that what the other
+  // one wrote stays whole.
+  void lose() { lost_ = true; }
+  bool lost() const { return lost_; }
+  // Is this the state of the disk that we left or read?
+  bool knows(const sys::Stat& stat) const EXCLUDES(mutex_);
+
  private:
   enum class Trust { kUnconfirmed, kConfirmed, kPoisoned };
   // A chunk newer than the disk.
@@ -251,6 +259,9 @@ class FileState {
   base::Mutex reported_mutex_;  // a leaf
   std::set<std::uint64_t> reported_chunks_ GUARDED_BY(reported_mutex_);
 
+  Status check_not_lost() const;
+
+  std::atomic<bool> lost_{false};
   std::atomic<Trust> trust_{Trust::kUnconfirmed};
   base::Mutex confirm_mutex_;  // one check at a time; before mutex_
 };

@@ -235,6 +235,7 @@ Status FileState::stored_all() {
 
 Status FileState::write_out_locked() {
   if (!dirty_since_ || discarded_) return base::ok();
+  COFFER_RETURN_IF_ERROR(check_not_lost());
   const std::uint64_t chunks = cipher_->geometry.chunk_count(size_);
   if (!header_stored_ && stored_size_ == 0 && dirty_.size() == chunks && chunks <= kChunksPerStore) {
     COFFER_RETURN_IF_ERROR(store_new_file());

@@ -15,6 +15,7 @@ constexpr std::uint64_t kHeldPerFileMax = 1 << 20;
 }  // namespace
 
 Status FileState::write(std::uint64_t offset, ByteView data, bool patient) {
+  COFFER_RETURN_IF_ERROR(check_not_lost());
   if (!writable_) return Errno(EBADF);
   if (data.empty()) return base::ok();
   if (offset > crypto::kMaxPlainSize || data.size() > crypto::kMaxPlainSize - offset) return Errno(EFBIG);
@@ -129,6 +130,7 @@ Status FileState::grow(std::uint64_t size) {
 }
 
 Status FileState::truncate(std::uint64_t size) {
+  COFFER_RETURN_IF_ERROR(check_not_lost());
   if (!writable_) return Errno(EBADF);
   if (size > crypto::kMaxPlainSize) return Errno(EFBIG);
   if (size != 0) COFFER_RETURN_IF_ERROR(confirm());
@@ -174,6 +176,7 @@ Status FileState::zero(std::uint64_t offset, std::uint64_t length) {
 }
 
 Status FileState::punch(std::uint64_t offset, std::uint64_t length) {
+  COFFER_RETURN_IF_ERROR(check_not_lost());
   if (!writable_) return Errno(EBADF);
   COFFER_RETURN_IF_ERROR(confirm());
   base::WriterLock lock(mutex_);
@@ -190,6 +193,7 @@ Status FileState::punch(std::uint64_t offset, std::uint64_t length) {
 }
 
 Status FileState::allocate(std::uint64_t offset, std::uint64_t length, bool keep_size) {
+  COFFER_RETURN_IF_ERROR(check_not_lost());
   if (!writable_) return Errno(EBADF);
   if (offset > crypto::kMaxPlainSize || length > crypto::kMaxPlainSize - offset) return Errno(EFBIG);
   COFFER_RETURN_IF_ERROR(confirm());

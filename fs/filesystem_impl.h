@@ -22,6 +22,7 @@
 #include "fs/name_store.h"
 #include "fs/recent_files.h"
 #include "fs/settler.h"
+#include "fs/vault_watch.h"
 
 namespace coffer::fs {
 
@@ -96,6 +97,7 @@ struct FoundEntry {
 // Where an inode lies, ready for system calls.
 struct Located {
   SharedFd dir;
+  InodeRef parent;    // what holds the entry; nullptr: it has no name any more
   std::string entry;  // "." for the root; "": `dir` is the file itself, open
   sys::Stat stat;
   FdRef at() const { return FdRef(*dir); }
@@ -140,7 +142,7 @@ class Filesystem::Impl {
   Result<std::size_t> copy_file_range(HandleId from, std::uint64_t from_offset, HandleId to, std::uint64_t to_offset,
                                       std::size_t length);
   // fs_lists.cc
-  Result<HandleId> open_directory(InodeId inode);
+  Result<Opened> open_directory(InodeId inode);
   Status list(HandleId handle, std::uint64_t offset, bool plus, const DirSink& sink);
   void release_directory(HandleId handle);
   Status fsync_directory(HandleId handle);
@@ -164,6 +166,8 @@ class Filesystem::Impl {
   HandleTable<OpenDirectory> directories_;
   SharedFd root_fd_;
   std::unique_ptr<Settler> settler_;
+  std::unique_ptr<VaultWatch> watch_;  // nullptr: nobody tells us of changes
+  std::string not_watched_because_;    // then
   std::atomic<bool> stopped_{false};
   const bool privileged_;
 
@@ -173,6 +177,7 @@ class Filesystem::Impl {
   Result<OpenedDir> open_dir(InodeId id);
   Result<OpenedDir> open_dir(const InodeRef& directory);
   Result<DirectoryIds> directory_ids_of(const InodeRef& directory, FdRef fd);
+  Status read_directory_ids(const InodeRef& directory, FdRef fd);
   // The id that the place of `directory` gives it, and whether one is pinned.
   Result<crypto::DirId> derived_id_of(const InodeRef& directory);
   Result<EntryName> entry_of(const InodeRef& parent, const Place& place, crypto::Kind kind);
@@ -186,10 +191,28 @@ class Filesystem::Impl {
   Result<FoundEntry> find_entry(const OpenedDir& dir, std::string_view name);
   InodeRef ref(const OpenedDir& dir, const FoundEntry& found, std::string_view name, std::uint64_t lookups);
   Result<Attr> attr_of(const InodeRef& inode, FdRef dir, const std::string& entry, const sys::Stat& stat);
+  // With what the kernel may keep for how long; the directory was watched before `stat` was read.
   Result<Attr> attr_of(const InodeRef& inode, const Located& located);
+  Result<Attr> attr_of(const InodeRef& inode, const OpenedDir& dir, const FoundEntry& found);
   std::uint64_t plain_size_of(std::uint64_t cipher_length) const;
   Status check_name(std::string_view name) const;
   Status check_writable() const;
+
+  // --- what others change: fs_outside.cc -----------------------------------------------------------------------------
+  void start_watch(const InodeRef& root);
+  // Has the directory watched, if it can be.
+  void watch(const InodeRef& directory, FdRef fd);
+  // The same for an entry that is about to be told, if it is a directory; renews found.stat, since what is told must
+  // have been read after that.
+  void watch_child(const InodeRef& inode, const OpenedDir& dir, FoundEntry& found);
+  // True: it was not watched before and is now.
+  bool watch_itself(const InodeRef& directory);
+  std::chrono::milliseconds name_trust(const Inode& directory) const;
+  std::chrono::milliseconds absence_trust(InodeId directory);
+  std::chrono::milliseconds attr_trust(const Inode& inode, const Inode& parent, const sys::Stat& stat) const;
+  class Outside;                                 // what one report of changes comes to
+  bool changed_outside(OutsideChanges changes);  // on the watch's thread; true: call again in a second
+  std::vector<InodeRef> changed_in_use_;         // by that thread only: to be replaced once nobody writes
 
   // --- listing: fs_lists.cc ------------------------------------------------------------------------------------------
   Result<std::vector<ShownEntry>> read_names(const OpenedDir& dir) EXCLUDES(reported_mutex_);

@@ -25,6 +25,9 @@ Result<Attr> Filesystem::Impl::getattr(InodeId id) {
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
   if (auto removed = inodes_.removed_attr(*inode); removed && !held_file(*inode)) return *removed;
   COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
+  if (inode->is_directory && watch_itself(inode)) {
+    COFFER_ASSIGN_OR_RETURN(located.stat, backing_->stat(located.at(), located.entry));
+  }
   return attr_of(inode, located);
 }
 
@@ -56,6 +59,8 @@ Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
     inodes_.set_removed(*inode, *removed);
     return *removed;
   }
+  const bool replaced = inodes_.is_replaced(*inode);
+  if (replaced && change.size) return Errno(ESTALE);
   if (change.size) {
     if (inode->is_directory || inode->kind != crypto::Kind::kFileOrDirectory) return Errno(EINVAL);
     const bool was_open = file != nullptr;
@@ -72,7 +77,9 @@ Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
                                            change.gid.value_or(static_cast<gid_t>(-1))));
   }
   if (change.mode) COFFER_RETURN_IF_ERROR(set_mode(*inode, located.at(), located.entry, *change.mode));
-  if (change.atime || change.mtime) {
+  // The kernel may write back times of pages that it had of the file as it was; they are not those of what another
+  // process made of it since.
+  if ((change.atime || change.mtime) && !replaced) {
     timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
                          change.mtime.value_or(timespec{0, UTIME_OMIT})};
     if (change.mtime) {

@@ -96,8 +96,10 @@ Result<HeaderFacts> Filesystem::Impl::facts_of(const InodeRef& inode, const sys:
 Result<crypto::DirId> Filesystem::Impl::place_hash(const InodeRef& inode) {
   Place place = inodes_.place_of(*inode);
   if (!place.parent) return Errno(ESTALE);
-  COFFER_ASSIGN_OR_RETURN(EntryName entry, entry_of(place.parent, place, inode->kind));
-  return names_.cipher().derived_id(place.odd ? place.odd->under : place.parent->directory->ids()->front(), entry.full);
+  if (place.odd) return names_.cipher().derived_id(place.odd->under, place.odd->full);
+  COFFER_ASSIGN_OR_RETURN(OpenedDir dir, open_dir(place.parent));
+  const crypto::DirId under = dir.ids->front();
+  return names_.cipher().derived_id(under, names_.encode(under, inode->kind, place.name).full);
 }
 
 Status Filesystem::Impl::check_place(const InodeRef& inode, FileState& file) {
@@ -145,6 +147,7 @@ Opened Filesystem::Impl::make_handle(const InodeRef& inode, std::shared_ptr<File
 Result<Opened> Filesystem::Impl::open_file(InodeId id, int flags, bool kill) {
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
   if (inode->is_directory) return Errno(EISDIR);
+  if (inodes_.is_replaced(*inode)) return Errno(ESTALE);  // the kernel looks the name up again and comes back
   const bool write = wants_write(flags);
   const bool truncate = (flags & O_TRUNC) != 0;
   COFFER_ASSIGN_OR_RETURN(auto file, file_state(inode, write, truncate));
@@ -230,6 +233,7 @@ void Filesystem::Impl::release(HandleId id) {
   if (!handle->may_write) return;
   --handle->file->writers;
   Status written = write_out(handle->inode, handle->file);
+  if (handle->file->lost()) return;  // that was reported when it happened
   if (written) {
     if (!inodes_.removed_attr(*handle->inode)) recent_files_.keep(handle->file);
     return;
@@ -316,6 +320,7 @@ Result<std::size_t> Filesystem::Impl::copy_file_range(HandleId from, std::uint64
 void Filesystem::Impl::settle(const InodeRef& inode) {
   auto open = inodes_.file_of(*inode);
   if (open) recent_files_.drop(open);
+  if (inodes_.is_replaced(*inode)) return;  // the file is another's work now
   if (open && open->dirty()) return;  // comes again when that is written out
   auto located = locate(inode);
   if (!located) return;                                   // gone meanwhile

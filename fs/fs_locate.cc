@@ -58,13 +58,20 @@ Result<crypto::DirId> Filesystem::Impl::derived_id_of(const InodeRef& directory)
     return Errno(ESTALE);
   }
   if (place.odd) return names_.cipher().derived_id(place.odd->under, place.odd->full);
-  COFFER_ASSIGN_OR_RETURN(EntryName name, entry_of(place.parent, place, directory->kind));
-  DirectoryIds ids = place.parent->directory->ids();
-  return names_.cipher().derived_id(ids->front(), name.full);
+  COFFER_ASSIGN_OR_RETURN(OpenedDir parent, open_dir(place.parent));
+  const crypto::DirId under = parent.ids->front();
+  return names_.cipher().derived_id(under, names_.encode(under, directory->kind, place.name).full);
 }
 
 Result<DirectoryIds> Filesystem::Impl::directory_ids_of(const InodeRef& directory, FdRef fd) {
-  if (DirectoryIds ids = directory->directory->ids()) return ids;
+  for (;;) {
+    if (DirectoryIds ids = directory->directory->ids()) return ids;
+    COFFER_RETURN_IF_ERROR(read_directory_ids(directory, fd));
+  }
+}
+
+Status Filesystem::Impl::read_directory_ids(const InodeRef& directory, FdRef fd) {
+  const std::uint64_t generation = directory->directory->generation();
   COFFER_ASSIGN_OR_RETURN(crypto::DirId derived, derived_id_of(directory));
   COFFER_ASSIGN_OR_RETURN(std::vector<sys::DirEntry> entries, backing_->list(fd));
   std::vector<PinFile> pins;
@@ -95,9 +102,8 @@ Result<DirectoryIds> Filesystem::Impl::directory_ids_of(const InodeRef& director
   }
   std::map<std::string, DecodedEntry> odd;
   name_listing(std::move(candidates), ids, odd);
-  directory->directory->set_odd(std::move(odd));
-  directory->directory->set_ids_once(std::move(ids), std::move(pins));
-  return directory->directory->ids();
+  directory->directory->set_read(generation, std::move(ids), std::move(pins), std::move(odd));
+  return base::ok();
 }
 
 Result<OpenedDir> Filesystem::Impl::open_dir(InodeId id) {
@@ -109,6 +115,7 @@ Result<OpenedDir> Filesystem::Impl::open_dir(const InodeRef& directory) {
   OpenedDir dir;
   dir.inode = directory;
   COFFER_ASSIGN_OR_RETURN(dir.fd, directory_fd(directory));
+  watch(directory, FdRef(*dir.fd));  // before anything is read that the kernel will keep
   COFFER_ASSIGN_OR_RETURN(dir.ids, directory_ids_of(directory, FdRef(*dir.fd)));
   return dir;
 }
@@ -117,11 +124,14 @@ Result<Located> Filesystem::Impl::locate(const InodeRef& inode) {
   Located located;
   if (inode->id == kRootInode) {
     COFFER_ASSIGN_OR_RETURN(located.dir, directory_fd(inode));
+    located.parent = inode;
     located.entry = ".";
   } else {
     Place place = inodes_.place_of(*inode);
     if (!place.parent) return Errno(ESTALE);
     COFFER_ASSIGN_OR_RETURN(located.dir, directory_fd(place.parent));
+    watch(place.parent, FdRef(*located.dir));
+    located.parent = place.parent;
     COFFER_ASSIGN_OR_RETURN(EntryName name, entry_of(place.parent, place, inode->kind));
     located.entry = std::move(name.entry);
   }
@@ -141,7 +151,7 @@ Result<Located> Filesystem::Impl::reach(const InodeRef& inode) {
   auto file = held_file(*inode);
   if (!file) return locate(inode);
   COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
-  return Located{FileState::shared_fd(file), "", stat};
+  return Located{FileState::shared_fd(file), inodes_.place_of(*inode).parent, "", stat};
 }
 
 Result<FoundEntry> Filesystem::Impl::find_entry(const OpenedDir& dir, std::string_view name) {
@@ -240,7 +250,16 @@ Result<Attr> Filesystem::Impl::attr_of(const InodeRef& inode, FdRef dir, const s
 }
 
 Result<Attr> Filesystem::Impl::attr_of(const InodeRef& inode, const Located& located) {
-  return attr_of(inode, located.at(), located.entry, located.stat);
+  COFFER_ASSIGN_OR_RETURN(Attr attr, attr_of(inode, located.at(), located.entry, located.stat));
+  if (located.parent) attr.trust = attr_trust(*inode, *located.parent, located.stat);
+  return attr;
+}
+
+Result<Attr> Filesystem::Impl::attr_of(const InodeRef& inode, const OpenedDir& dir, const FoundEntry& found) {
+  COFFER_ASSIGN_OR_RETURN(Attr attr, attr_of(inode, dir.at(), found.name.entry, found.stat));
+  attr.trust = attr_trust(*inode, *dir.inode, found.stat);
+  attr.name_trust = name_trust(*dir.inode);
+  return attr;
 }
 
 }  // namespace coffer::fs

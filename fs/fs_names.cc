@@ -18,7 +18,8 @@ Result<Attr> Filesystem::Impl::lookup(InodeId parent, std::string_view name) {
   base::ReaderLock lock(dir.names());
   COFFER_ASSIGN_OR_RETURN(FoundEntry found, find_entry(dir, name));
   InodeRef inode = ref(dir, found, name, 1);
-  auto attr = attr_of(inode, dir.at(), found.name.entry, found.stat);
+  watch_child(inode, dir, found);
+  auto attr = attr_of(inode, dir, found);
   if (!attr) inodes_.forget(inode->id, 1);
   return attr;
 }
@@ -65,7 +66,7 @@ Result<Attr> Filesystem::Impl::mkdir(InodeId parent, std::string_view name, mode
       COFFER_RETURN_IF_ERROR(set_mode(*inode, dir.at(), made.name.entry, wanted));
     }
     COFFER_ASSIGN_OR_RETURN(made.stat, backing_->stat(dir.at(), made.name.entry));
-    return attr_of(inode, dir.at(), made.name.entry, made.stat);
+    return attr_of(inode, dir, made);
   };
   auto attr = finish();
   if (!attr) inodes_.forget(inode->id, 1);
@@ -92,7 +93,7 @@ Result<Created> Filesystem::Impl::create_new(const OpenedDir& dir, std::string_v
       COFFER_RETURN_IF_ERROR(set_mode(*inode, dir.at(), made.name.entry, wanted));
       COFFER_ASSIGN_OR_RETURN(made.stat, backing_->stat(file->fd()));
     }
-    return attr_of(inode, dir.at(), made.name.entry, made.stat);
+    return attr_of(inode, dir, made);
   };
   auto attr = finish();
   if (!attr) {
@@ -179,7 +180,7 @@ Result<Attr> Filesystem::Impl::symlink(InodeId parent, std::string_view name, st
   COFFER_ASSIGN_OR_RETURN(FoundEntry made,
                           make_with_content(dir, name, crypto::Kind::kSymlink, S_IFLNK | 0777, 0, target, caller));
   InodeRef inode = ref(dir, made, name, 1);
-  auto attr = attr_of(inode, dir.at(), made.name.entry, made.stat);
+  auto attr = attr_of(inode, dir, made);
   if (!attr) inodes_.forget(inode->id, 1);
   return attr;
 }
@@ -211,7 +212,7 @@ Result<Attr> Filesystem::Impl::mknod(InodeId parent, std::string_view name, mode
                           make_with_content(dir, name, crypto::Kind::kSpecial, mode, stored_rdev, {}, caller));
   InodeRef inode = ref(dir, made, name, 1);
   inodes_.set_special(*inode, {type, device ? rdev : 0});
-  auto attr = attr_of(inode, dir.at(), made.name.entry, made.stat);
+  auto attr = attr_of(inode, dir, made);
   if (!attr) inodes_.forget(inode->id, 1);
   return attr;
 }
@@ -237,7 +238,7 @@ Result<Attr> Filesystem::Impl::link(InodeId id, InodeId parent, std::string_view
   COFFER_ASSIGN_OR_RETURN(made.stat, backing_->stat(dir.at(), made.name.entry));
   own_change(inode, from.stat, made.stat);
   InodeRef linked = ref(dir, made, name, 1);
-  auto attr = attr_of(linked, dir.at(), made.name.entry, made.stat);
+  auto attr = attr_of(linked, dir, made);
   if (!attr) inodes_.forget(linked->id, 1);
   return attr;
 }

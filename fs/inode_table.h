@@ -5,6 +5,7 @@
 // an open handle, a verb at work. While it lives, every lookup of the same file gives the same object and number.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -73,6 +74,7 @@ struct Inode {
 
   // Guarded by the table's mutex; use the table's functions.
   bool removed = false;         // no name left that we know of, by our own doing
+  bool replaced = false;        // changed by others: the file has another Inode now, this one serves old handles
   bool settle_pending = false;  // queued for its header to be brought up to date
   std::uint64_t lookups = 0;
   Place place;                      // the last known; empty for the root and where none is known
@@ -141,12 +143,27 @@ class InodeTable {
   bool begin_settle(Inode& inode) EXCLUDES(mutex_);
   void end_settle(Inode& inode) EXCLUDES(mutex_);
 
+  // The file below is not what it was when the kernel learned of this inode: lookups give another one from now on, with
+  // another number, since with the writeback cache the kernel believes its own size and times of the old one for as
+  // long as it knows it. Returns the places of it that are known. Not for directories.
+  std::vector<Place> replace(Inode& inode) EXCLUDES(mutex_);
+  bool is_replaced(const Inode& inode) EXCLUDES(mutex_);
+  std::vector<Place> places_of(const Inode& inode) EXCLUDES(mutex_);
+
+  // All that the kernel knows.
+  std::vector<InodeRef> all() EXCLUDES(mutex_);
+  // Called from the destructor of a directory's inode that was watched. Set while no other thread uses the table.
+  using WatchedGone = std::function<void(std::string handle, Place place, const BackingId& id)>;
+  void on_watched_gone(WatchedGone function) { watched_gone_ = std::move(function); }
+
   std::uint64_t size() const EXCLUDES(mutex_);
 
  private:
   friend struct Inode;
   void erase(const Inode& inode) EXCLUDES(mutex_);
+  std::vector<Place> places_locked(const Inode& inode) const REQUIRES(mutex_);
 
+  WatchedGone watched_gone_;
   mutable base::Mutex mutex_;
   std::uint64_t next_id_ GUARDED_BY(mutex_) = kRootInode.value;
   // Owns those the kernel knows.

@@ -61,6 +61,11 @@ void add_numbers(json& answer, const fs::FilesystemStatus& numbers, const Sessio
   answer["names_unreadable"] = numbers.names_unreadable;
   answer["recent_events"] = numbers.recent_events;
   answer["requests"] = session.requests;
+  answer["watched_by"] = numbers.watched ? json("fanotify") : json(nullptr);
+  answer["not_watched_because"] = numbers.watched ? json(nullptr) : json(numbers.not_watched_because);
+  answer["directories_watched"] = numbers.directories_watched;
+  answer["directories_refused"] = numbers.directories_refused;
+  answer["kernel_caches_dropped"] = session.kernel_caches_dropped;
 }
 
 fs::FilesystemOptions filesystem_options(DaemonPlan& plan, const fs::Unlocked& unlocked, const KernelCache& cache) {
