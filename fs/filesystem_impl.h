@@ -209,7 +209,7 @@ class Filesystem::Impl {
   bool watch_itself(const InodeRef& directory);
   std::chrono::milliseconds name_trust(const Inode& directory) const;
   std::chrono::milliseconds absence_trust(InodeId directory);
-  std::chrono::milliseconds attr_trust(const Inode& inode, const Inode& parent, const sys::Stat& stat) const;
+  std::chrono::milliseconds attr_trust(const Inode& inode, const Inode& parent, const sys::Stat& stat);
   class Outside;                                 // what one report of changes comes to
   bool changed_outside(OutsideChanges changes);  // on the watch's thread; true: call again in a second
   std::vector<InodeRef> changed_in_use_;         // by that thread only: to be replaced once nobody writes

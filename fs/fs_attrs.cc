@@ -36,7 +36,11 @@ Status Filesystem::Impl::kill_suidgid(const InodeRef& inode, const std::shared_p
   mode_t mode = stat.mode & 07777;
   mode_t cleared = mode & ~static_cast<mode_t>(S_ISUID);
   if (mode & S_IXGRP) cleared &= ~static_cast<mode_t>(S_ISGID);
-  if (cleared != mode) COFFER_RETURN_IF_ERROR(backing_->chmod(file->fd(), cleared));
+  if (cleared != mode) {
+    COFFER_RETURN_IF_ERROR(backing_->chmod(file->fd(), cleared));
+    // The kernel asked for it, and takes the mode for what it was until it asks for that, too.
+    if (watch_) watch_->drop_soon(inode);
+  }
   Status removed = backing_->removexattr(file->fd(), "", xattrs_.stored_name("security.capability"));
   if (!removed && removed.error() != Errno(ENODATA) && removed.error() != Errno(EOPNOTSUPP)) return removed;
   if (cleared == mode && !removed) return base::ok();  // as it was

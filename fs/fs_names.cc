@@ -100,6 +100,7 @@ Result<Created> Filesystem::Impl::create_new(const OpenedDir& dir, std::string_v
     inodes_.forget(inode->id, 1);
     return attr.error();
   }
+  attr->trust = kTrustUnwatched;  // as of everything that is being written to
   return Created{*attr, make_handle(inode, std::move(file), true)};
 }
 

@@ -86,11 +86,14 @@ std::chrono::milliseconds Filesystem::Impl::absence_trust(InodeId directory) {
   return inode && inode->is_directory ? name_trust(*inode) : kTrustUnwatched;
 }
 
-std::chrono::milliseconds Filesystem::Impl::attr_trust(const Inode& inode, const Inode& parent,
-                                                       const sys::Stat& stat) const {
+std::chrono::milliseconds Filesystem::Impl::attr_trust(const Inode& inode, const Inode& parent, const sys::Stat& stat) {
   if (!watch_) return kTrustUnwatched;
   // A file is watched through the directory that it is changed through: with several names, that may be any.
   if (!inode.is_directory && stat.nlink != 1) return kTrustUnwatched;
+  // While it is written to, the kernel keeps size and times of a file itself, but not how many blocks it takes below.
+  if (auto file = inode.is_directory ? nullptr : inodes_.file_of(inode); file && file->writers > 0) {
+    return kTrustUnwatched;
+  }
   const Inode& watched = inode.is_directory ? inode : parent;
   return watched.directory->watch.load(std::memory_order_acquire) == Directory::Watch::kWatched ? kTrustWatched
                                                                                                 : kTrustUnwatched;
@@ -106,6 +109,7 @@ class Filesystem::Impl::Outside {
   // What the changes of single entries left to be done for directories as a whole.
   void whole_directories();
   void replace_if_idle(const InodeRef& inode);
+  void drop_inode(const InodeRef& inode) { inodes_.insert(inode->id.value); }
   void tell_kernel();
 
  private:
@@ -118,7 +122,6 @@ class Filesystem::Impl::Outside {
   void drop_places(const std::vector<Place>& places) {
     for (const Place& place : places) drop_entry(place.parent, place.name);
   }
-  void drop_inode(const InodeRef& inode) { inodes_.insert(inode->id.value); }
 
   Impl& impl_;
   std::vector<std::pair<InodeId, std::string>> entries_;
@@ -280,6 +283,7 @@ bool Filesystem::Impl::changed_outside(OutsideChanges changes) {
   std::vector<InodeRef> waiting;
   waiting.swap(changed_in_use_);
   for (const InodeRef& inode : waiting) outside.replace_if_idle(inode);
+  for (const InodeRef& inode : changes.by_ourselves) outside.drop_inode(inode);
   outside.tell_kernel();
   return !changed_in_use_.empty();
 }

@@ -204,6 +204,12 @@ void VaultWatch::drop(std::string handle, Place place, const BackingId& id) {
   if (dropped_.size() == 1) sys::eventfd_signal(wake_);
 }
 
+void VaultWatch::drop_soon(const InodeRef& inode) {
+  base::MutexLock lock(mutex_);
+  by_ourselves_.push_back(inode);
+  if (by_ourselves_.size() == 1) sys::eventfd_signal(wake_);
+}
+
 InodeRef VaultWatch::find(const std::string& handle) {
   base::MutexLock lock(mutex_);
   auto found = by_handle_.find(handle);
@@ -257,7 +263,12 @@ void VaultWatch::run() {
     if (ready.second) sys::eventfd_clear(wake_);
     if (stopping_) return;
     OutsideChanges changes = ready.first ? read_events() : OutsideChanges{};
-    if (again || changes.lost || !changes.changes.empty()) again = report_(std::move(changes));
+    {
+      base::MutexLock lock(mutex_);
+      changes.by_ourselves.swap(by_ourselves_);
+    }
+    const bool something = changes.lost || !changes.changes.empty() || !changes.by_ourselves.empty();
+    if (again || something) again = report_(std::move(changes));
     unmark_dropped();
   }
 }

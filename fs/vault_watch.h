@@ -37,7 +37,8 @@ struct OutsideChange {
 
 struct OutsideChanges {
   std::vector<OutsideChange> changes;
-  bool lost = false;  // too many: anything may have changed, also what `changes` does not name
+  std::vector<InodeRef> by_ourselves;  // drop_soon()
+  bool lost = false;                   // too many: anything may have changed, also what `changes` does not name
 };
 
 // Does this kind of file system (statfs's f_type) tell of all changes that its users can make? Only kinds known to be
@@ -69,6 +70,8 @@ class VaultWatch {
   bool add(const InodeRef& directory, FdRef fd) EXCLUDES(mutex_);
   // From the destructor of a watched Inode: nobody needs to hear of it any more.
   void drop(std::string handle, Place place, const BackingId& id) EXCLUDES(mutex_);
+  // We changed attributes of `inode` in a way that the kernel cannot know of: in the next report.
+  void drop_soon(const InodeRef& inode) EXCLUDES(mutex_);
   // Afterwards no report is running and none comes.
   void stop() EXCLUDES(mutex_);
 
@@ -90,7 +93,7 @@ class VaultWatch {
   bool refuse(const Inode& directory, Errno error);
 
   const UniqueFd group_;
-  const UniqueFd wake_;  // something was dropped, or stop
+  const UniqueFd wake_;  // something was dropped or is to be, or stop
   const dev_t device_;
   const Options options_;
   const Report report_;
@@ -100,6 +103,7 @@ class VaultWatch {
   base::Mutex mutex_;
   std::unordered_map<std::string, std::weak_ptr<Inode>> by_handle_ GUARDED_BY(mutex_);
   std::vector<Dropped> dropped_ GUARDED_BY(mutex_);
+  std::vector<InodeRef> by_ourselves_ GUARDED_BY(mutex_);
   std::atomic<bool> stopping_{false};
   std::atomic<bool> limit_logged_{false};
   std::atomic<std::uint64_t> count_{0};

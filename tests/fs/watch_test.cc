@@ -161,6 +161,21 @@ TEST_F(Watch, OwnChangesAreNobodysNews) {
   settle();
 }
 
+TEST_F(Watch, TheKernelHearsOfAModeThatItAskedToBeCleared) {
+  AttrChange change;
+  change.mode = 04755;
+  ASSERT_TRUE(vault.fs().setattr(file.id, change));
+  settle();
+  auto opened = vault.fs().open_file(file.id, O_RDWR, false);
+  ASSERT_TRUE(
+      vault.fs().write(opened->handle, 0, base::as_bytes("x"), {.from_page_cache = false, .kill_suidgid = true}));
+  EXPECT_TRUE(kernel.forgets(file.id));
+  EXPECT_EQ(vault.fs().getattr(file.id)->mode & 07777, 0755U);
+  EXPECT_EQ(vault.fs().getattr(file.id)->trust, kTrustUnwatched);  // its blocks change and nobody tells
+  vault.fs().release(opened->handle);
+  EXPECT_EQ(vault.fs().getattr(file.id)->trust, kTrustWatched);
+}
+
 TEST_F(Watch, AFileEditedInPlaceIsAnotherInode) {
   ASSERT_TRUE(vault.write_file("d/longer", "new and longer"));
   const std::string source = vault.below("d/longer");
