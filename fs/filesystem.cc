@@ -97,8 +97,9 @@ Status Filesystem::Impl::shutdown() {
   if (stopped_.exchange(true) || !settler_) return base::ok();
   file_context_.stopping = true;
   if (watch_) watch_->stop();
-  Status synced = sync();
+  // Before the rest is written: what its round could not finish waits for sync().
   settler_->stop();
+  Status synced = sync();
   recent_files_.clear();
   if (options_.state.valid()) {
     Status saved = known_good_.save(options_.state, kKnownFile);

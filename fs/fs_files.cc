@@ -337,6 +337,7 @@ void Filesystem::Impl::settle(const InodeRef& inode) {
   if (!written) {
     events_.report(EventKind::kWriteError,
                    fmt::format("{}: header not brought up to date ({})", located->entry, written.error().code()));
+    settler_->file_changed(inode, *file);  // tried again while somebody holds it open
     return;
   }
   inodes_.set_cached(*inode, (*file)->disk_stat());
