@@ -59,8 +59,9 @@ std::shared_ptr<FileState> FileState::create(FileContext& context, UniqueFd fd, 
 }
 
 Result<std::shared_ptr<FileState>> FileState::open(FileContext& context, UniqueFd fd, const sys::Stat& stat,
-                                                   std::string label, bool writable, const HeaderFacts* replace) {
-  auto read = read_header(context, fd, stat, label);
+                                                   crypto::Kind kind, std::string label, bool writable,
+                                                   const HeaderFacts* replace) {
+  auto read = read_header(context, fd, stat, kind, label);
   if (!read && !(replace != nullptr && writable && read.error() == Errno(EIO))) return read.error();
   std::shared_ptr<FileState> file(new FileState(context, std::move(fd), std::move(label), writable));
   base::WriterLock lock(file->mutex_);
@@ -107,7 +108,7 @@ void FileState::adopt(HeaderRead read, const sys::Stat& stat) {
 }
 
 Result<FileState::HeaderRead> FileState::read_header(FileContext& context, FdRef fd, const sys::Stat& stat,
-                                                     const std::string& label) {
+                                                     crypto::Kind kind, const std::string& label) {
   // Header and first record in one read: for most files that is all there is.
   crypto::Geometry usual(context.config.suite, context.config.chunk_size);
   std::size_t want =
@@ -127,6 +128,8 @@ Result<FileState::HeaderRead> FileState::read_header(FileContext& context, FdRef
   result.cipher = std::make_shared<FileCipher>(context.keys, *clear);
   auto header = crypto::decode(bytes, context.config.vault, result.cipher->keys);
   if (!header) return fail(explain(header.error()));
+  // No operation makes this: somebody put a link where a file was, or the reverse.
+  if (header->kind != kind) return fail("its header says another kind of file than its name");
   result.header = *header;
   if (header->clear.cipher_length != stat.size || result.cipher->geometry.plain_size(stat.size) != header->plain_size) {
     return fail(fmt::format("incomplete: {} bytes, its header says {}", stat.size, header->clear.cipher_length));
@@ -245,11 +248,13 @@ Status FileState::check_not_lost() const {
 }
 
 Status FileState::refresh(const sys::Stat& stat) {
+  crypto::Kind kind;
   {
     base::ReaderLock lock(mutex_);
     if (dirty_since_ || is_own_state(stat)) return base::ok();
+    kind = header_.kind;
   }
-  COFFER_ASSIGN_OR_RETURN(HeaderRead read, read_header(context_, fd_, stat, label_));
+  COFFER_ASSIGN_OR_RETURN(HeaderRead read, read_header(context_, fd_, stat, kind, label_));
   base::WriterLock lock(mutex_);
   if (dirty_since_) return base::ok();  // written to meanwhile: what is held here counts
   adopt(std::move(read), stat);

@@ -74,11 +74,13 @@ class FileState {
   // A file just created, empty below: gets a new id; its header is written at the first write_out().
   static std::shared_ptr<FileState> create(FileContext& context, UniqueFd fd, const sys::Stat& stat, std::string label,
                                            const HeaderFacts& facts);
-  // `label` names the ciphertext file in the log. With `replace`, a file that cannot be read (incomplete, damaged
+  // `kind` is what the entry's name says; a header that says another is EIO. `label` names the ciphertext file in the
+  // log. With `replace`, a file that cannot be read (incomplete, damaged
   // header) starts anew instead of failing: the caller is about to truncate it to nothing. Errors: EIO, and those of
   // reading.
   static Result<std::shared_ptr<FileState>> open(FileContext& context, UniqueFd fd, const sys::Stat& stat,
-                                                 std::string label, bool writable, const HeaderFacts* replace);
+                                                 crypto::Kind kind, std::string label, bool writable,
+                                                 const HeaderFacts* replace);
   ~FileState();
   FileState(const FileState&) = delete;
   FileState& operator=(const FileState&) = delete;
@@ -178,7 +180,7 @@ class FileState {
   FileState(FileContext& context, UniqueFd fd, std::string label, bool writable);
 
   // file_state.cc
-  static Result<HeaderRead> read_header(FileContext& context, FdRef fd, const sys::Stat& stat,
+  static Result<HeaderRead> read_header(FileContext& context, FdRef fd, const sys::Stat& stat, crypto::Kind kind,
                                         const std::string& label);
   void start_anew(const HeaderFacts& facts, const sys::Stat& stat) REQUIRES(mutex_);
   void adopt(HeaderRead read, const sys::Stat& stat) REQUIRES(mutex_);

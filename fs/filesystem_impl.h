@@ -257,6 +257,7 @@ class Filesystem::Impl {
   Result<FoundEntry> make_with_content(const OpenedDir& dir, std::string_view name, crypto::Kind kind, mode_t mode,
                                        std::uint64_t rdev, std::string_view content, const Caller& caller);
   Result<Created> create_new(const OpenedDir& dir, std::string_view name, mode_t mode, const Caller& caller);
+  Errno other_kind(const std::string& entry);
   HeaderFacts new_facts(const OpenedDir& dir, std::string_view name, crypto::Kind kind, const sys::Stat& stat) const;
   // Before an entry goes: if it is the last name of a file that the kernel knows, a descriptor by which it can still
   // open it.

@@ -57,8 +57,8 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::file_state(const InodeRef& 
   if (truncate) {
     COFFER_ASSIGN_OR_RETURN(facts, facts_of(inode, stat));
   }
-  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, *std::move(fd), stat, located->entry, writable,
-                                                     truncate ? &facts : nullptr));
+  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, *std::move(fd), stat, inode->kind, located->entry,
+                                                     writable, truncate ? &facts : nullptr));
   if (!truncate) COFFER_RETURN_IF_ERROR(check_place(inode, *file));
   return inodes_.publish_file(*inode, std::move(file));
 }
@@ -70,7 +70,7 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::reopen_orphan(const InodeRe
   HeaderFacts facts;
   facts.mode = stat.mode;
   facts.name = "?";
-  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, std::move(fd), stat, "(removed)",
+  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, std::move(fd), stat, inode->kind, "(removed)",
                                                      !options_.read_only, truncate ? &facts : nullptr));
   file->discard();
   return inodes_.publish_file(*inode, std::move(file));

@@ -123,7 +123,7 @@ Result<bool> Filesystem::Impl::list_one(const OpenedDir& dir, const ShownEntry& 
   found.stat = *stat;
   InodeRef inode = ref(dir, found, entry.shown, 1);
   watch_child(inode, dir, found);
-  auto attr = attr_of(inode, dir, found);
+  auto attr = inode->kind == found.kind ? attr_of(inode, dir, found) : Result<Attr>(Errno(EIO));
   if (!attr) {
     // The entry is there, only its attributes are not to be had: list it, and let a look-up tell why.
     inodes_.forget(inode->id, 1);

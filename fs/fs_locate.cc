@@ -224,7 +224,8 @@ Result<Attr> Filesystem::Impl::attr_of(const InodeRef& inode, FdRef dir, const s
       if (!node) {
         // The one kind whose header stat needs: read once.
         COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(dir, entry, O_RDONLY | O_NONBLOCK));
-        COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, std::move(fd), stat, entry, false, nullptr));
+        COFFER_ASSIGN_OR_RETURN(
+            auto file, FileState::open(file_context_, std::move(fd), stat, inode->kind, entry, false, nullptr));
         crypto::FileHeader header = file->header();
         node = std::make_unique<SpecialNode>(
             SpecialNode{header.mode & S_IFMT,

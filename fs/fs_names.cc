@@ -19,9 +19,15 @@ Result<Attr> Filesystem::Impl::lookup(InodeId parent, std::string_view name) {
   COFFER_ASSIGN_OR_RETURN(FoundEntry found, find_entry(dir, name));
   InodeRef inode = ref(dir, found, name, 1);
   watch_child(inode, dir, found);
-  auto attr = attr_of(inode, dir, found);
+  auto attr = inode->kind == found.kind ? attr_of(inode, dir, found) : other_kind(found.name.entry);
   if (!attr) inodes_.forget(inode->id, 1);
   return attr;
+}
+
+// A hard link below, under a name of another kind than the one that the file is known by.
+Errno Filesystem::Impl::other_kind(const std::string& entry) {
+  events_.report(EventKind::kIntegrity, fmt::format("{}: a link to a file of another kind", entry));
+  return Errno(EIO);
 }
 
 HeaderFacts Filesystem::Impl::new_facts(const OpenedDir& dir, std::string_view name, crypto::Kind kind,

@@ -47,7 +47,8 @@ Result<crypto::Id<struct XattrOwnerTag>> Filesystem::Impl::xattr_owner(const Ino
   }
   COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(dir, entry, O_RDONLY | O_NONBLOCK));
   COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(fd));
-  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, std::move(fd), stat, entry, false, nullptr));
+  COFFER_ASSIGN_OR_RETURN(auto file,
+                          FileState::open(file_context_, std::move(fd), stat, inode.kind, entry, false, nullptr));
   owner.bytes = file->file_id().bytes;
   return owner;
 }
