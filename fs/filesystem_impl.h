@@ -250,6 +250,7 @@ class Filesystem::Impl {
   Status check_place(const InodeRef& inode, FileState& file) EXCLUDES(reported_mutex_);
   // The keyed hash by which local state remembers a place.
   Result<crypto::DirId> place_hash(const InodeRef& inode);
+  crypto::DirId place_hash(const FoundEntry& entry, std::string_view name) const;
   // An own change to attributes or names moved the ctime: what we knew of the content stays known.
   void own_change(const InodeRef& inode, const sys::Stat& before, const sys::Stat& after);
 

@@ -102,6 +102,11 @@ Result<crypto::DirId> Filesystem::Impl::place_hash(const InodeRef& inode) {
   return names_.cipher().derived_id(under, names_.encode(under, inode->kind, place.name).full);
 }
 
+crypto::DirId Filesystem::Impl::place_hash(const FoundEntry& entry, std::string_view name) const {
+  const crypto::NameCipher& cipher = names_.cipher();
+  return cipher.derived_id(entry.under, entry.odd ? entry.name.full : cipher.encrypt(entry.under, entry.kind, name));
+}
+
 Status Filesystem::Impl::check_place(const InodeRef& inode, FileState& file) {
   const crypto::FileHeader header = file.header();
   std::optional<crypto::DirId> seen;
@@ -331,6 +336,14 @@ void Filesystem::Impl::settle(const InodeRef& inode) {
   if (!file) return;
   // Changed by somebody else since we wrote it: not a header of ours to vouch for.
   if (!(*file)->confirm()) return;
+  const crypto::FileHeader before = (*file)->header();
+  if (located->stat.nlink > 1 && (before.parent != facts->parent || before.name != facts->name)) {
+    // From now on the header names another of its links; the one that it named so far stays ours.
+    FoundEntry named;
+    named.kind = before.kind;
+    named.under = before.parent;
+    known_good_.explain_place(inode->backing, place_hash(named, before.name));
+  }
   (*file)->update_facts(*facts);
   if (!(*file)->dirty()) return;
   Status written = write_keeping_mode(**file);

@@ -244,6 +244,8 @@ Result<Attr> Filesystem::Impl::link(InodeId id, InodeId parent, std::string_view
   settler_->disk_changed();
   COFFER_ASSIGN_OR_RETURN(made.stat, backing_->stat(dir.at(), made.name.entry));
   own_change(inode, from.stat, made.stat);
+  // A header has room for one name: when that is gone the file is where we put it all the same.
+  known_good_.explain_place(inode->backing, place_hash(made, name));
   InodeRef linked = ref(dir, made, name, 1);
   auto attr = attr_of(linked, dir, made);
   if (!attr) inodes_.forget(linked->id, 1);
@@ -263,10 +265,12 @@ void Filesystem::Impl::entry_removed(const OpenedDir& dir, std::string_view name
   settler_->disk_changed();
   // Its side file goes last; one that stays behind is litter, a missing one would cost a name.
   static_cast<void>(names_.remove_side_file(dir.at(), found.name));
-  InodeRef inode = inodes_.find(BackingId::of(found.stat));
+  const BackingId backing = BackingId::of(found.stat);
+  InodeRef inode = inodes_.find(backing);
+  if (inode) inodes_.remove_place(*inode, *dir.inode, name);
+  if (!found.is_directory()) known_good_.forget_place(backing, place_hash(found, name));
   if (!inode) return;
   const bool last_name = inode->is_directory || found.stat.nlink <= 1;
-  inodes_.remove_place(*inode, *dir.inode, name);
   if (inode->is_directory) directory_fds_.erase(*inode);
   if (!last_name) {
     auto after = inodes_.file_of(*inode) ? backing_->stat(inodes_.file_of(*inode)->fd()) : Errno(ESTALE);

@@ -206,6 +206,56 @@ TEST_F(TamperTest, AHardLinkUnderANameOfAnotherKindIsAnError) {
   EXPECT_EQ(vault_.list(""), (std::vector<std::string>{"file", "link"}));
 }
 
+TEST(Strict, HardLinksOfOursAreExplainedWhicheverNameIsLeft) {
+  TestVault vault({.strict = true});
+  ASSERT_TRUE(vault.write_file("a", "content"));
+  ASSERT_TRUE(vault.fs().sync());  // the header settles: it says a
+  ASSERT_TRUE(vault.fs().link(vault.lookup("a")->id, fs::kRootInode, "b"));
+  vault.remount();
+  ASSERT_TRUE(vault.unlink("a"));
+  vault.remount();
+  auto content = vault.read_file("b");
+  ASSERT_TRUE(content) << content.error().code();
+  EXPECT_EQ(*content, "content");
+  // The header may follow a later name, which then goes.
+  ASSERT_TRUE(vault.fs().link(vault.lookup("b")->id, fs::kRootInode, "c"));
+  vault.remount();
+  ASSERT_TRUE(vault.write_file("c", "written as c"));
+  ASSERT_TRUE(vault.fs().sync());
+  vault.remount();
+  ASSERT_TRUE(vault.unlink("c"));
+  vault.remount();
+  content = vault.read_file("b");
+  ASSERT_TRUE(content) << content.error().code();
+  EXPECT_EQ(*content, "written as c");
+  EXPECT_EQ(vault.fs().status().files_moved, 0U);
+}
+
+TEST(Strict, PlacesThatAFileLeftExplainNothing) {
+  TestVault vault({.strict = true});
+  ASSERT_TRUE(vault.write_file("a", "content"));
+  ASSERT_TRUE(vault.fs().sync());
+  ASSERT_TRUE(vault.rename("a", "b"));
+  const std::string b = vault.below("b");
+  ASSERT_TRUE(vault.rename("b", "c"));
+  ASSERT_TRUE(vault.fs().link(vault.lookup("c")->id, fs::kRootInode, "d"));
+  const std::string c = vault.below("c");
+  std::string d = c;
+  for (const auto& entry : std::filesystem::directory_iterator(vault.folder())) {
+    if (entry.path() != c) d = entry.path();
+  }
+  ASSERT_NE(c, d);
+  ASSERT_TRUE(vault.unlink("d"));
+  std::string at = vault.below("c");
+  const std::string gone = at == c ? d : c;
+  for (const std::string& place : {b, gone}) {
+    std::filesystem::rename(at, place);
+    at = place;
+    vault.remount();
+    EXPECT_FALSE(vault.read_file(vault.list("").front()));
+  }
+}
+
 TEST_F(TamperTest, AnUnreadableFileCanBeReplacedByARewrite) {
   ASSERT_TRUE(vault_.write_file("file", content_));
   spit(vault_.below("file"), "");
