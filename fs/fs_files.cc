@@ -90,6 +90,11 @@ Result<HeaderFacts> Filesystem::Impl::facts_of(const InodeRef& inode, const sys:
   facts.kind = inode->kind;
   facts.parent = place.odd ? place.odd->under : dir.ids->front();
   facts.name = place.name;
+  if (place.odd) {
+    // What a copy is shown under is ours to say, not its name.
+    auto name = names_.cipher().decrypt(place.odd->under, place.odd->full);
+    if (name) facts.name = *std::move(name);
+  }
   return facts;
 }
 

@@ -105,6 +105,27 @@ TEST(Names, HardLinksAreOneInode) {
   EXPECT_EQ(text_of(vault, "two"), "shared");
 }
 
+TEST(Names, AConflictCopyThatIsWrittenToKeepsItsRealNameInItsHeader) {
+  for (const std::string& name : {std::string("d.txt"), std::string(250, 'n')}) {
+    TestVault vault;
+    ASSERT_TRUE(vault.write_file(name, "first"));
+    ASSERT_TRUE(vault.fs().sync());
+    const std::string below = vault.below(name);
+    std::filesystem::copy(below, below + " (1)");
+    vault.remount();
+    const std::string copy = vault.list("").front() == name ? vault.list("").back() : vault.list("").front();
+    ASSERT_NE(copy, name);
+    ASSERT_TRUE(vault.write_file(copy, "second"));
+    ASSERT_TRUE(vault.fs().sync());
+    vault.lock();
+    std::filesystem::rename(below + " (1)", below);
+    vault.forget_state();
+    vault.mount();
+    EXPECT_EQ(text_of(vault, name), "second");
+    EXPECT_EQ(vault.fs().status().files_moved, 0U);
+  }
+}
+
 TEST(Directories, KeepTheirContentWhereverTheyAreRenamed) {
   TestVault vault;
   ASSERT_TRUE(vault.mkdir("a"));
