@@ -29,12 +29,11 @@ void Directory::set_ids(std::vector<crypto::DirId> ids, std::vector<PinFile> pin
   pins_ = std::move(pins);
 }
 
-bool Directory::find_odd(const std::string& shown, DecodedEntry& entry) const {
+std::optional<DecodedEntry> Directory::find_odd(const std::string& shown) const {
   base::MutexLock lock(mutex_);
   auto found = odd_.find(shown);
-  if (found == odd_.end()) return false;
-  entry = found->second;
-  return true;
+  if (found == odd_.end()) return std::nullopt;
+  return found->second;
 }
 
 std::map<std::string, DecodedEntry> Directory::odd() const {

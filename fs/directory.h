@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,7 +44,7 @@ class Directory {
 
   // Entries shown under a name that is not theirs: conflict copies and names of several kinds or ids. Refreshed at each
   // listing.
-  bool find_odd(const std::string& shown, DecodedEntry& entry) const EXCLUDES(mutex_);
+  std::optional<DecodedEntry> find_odd(const std::string& shown) const EXCLUDES(mutex_);
   bool has_odd() const { return has_odd_.load(std::memory_order_acquire); }
   std::map<std::string, DecodedEntry> odd() const EXCLUDES(mutex_);
 

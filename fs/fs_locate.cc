@@ -154,33 +154,47 @@ Result<Located> Filesystem::Impl::reach(const InodeRef& inode) {
   return Located{FileState::shared_fd(file), inodes_.place_of(*inode).parent, "", stat};
 }
 
+// Of several entries of one name the one that name_listing() shows under it: FORMAT.md 5.4.
 Result<FoundEntry> Filesystem::Impl::find_entry(const OpenedDir& dir, std::string_view name) {
   constexpr crypto::Kind kKinds[] = {crypto::Kind::kFileOrDirectory, crypto::Kind::kSymlink, crypto::Kind::kSpecial};
   FoundEntry found;
-  found.under = dir.ids->front();
-  for (crypto::Kind kind : kKinds) {
-    found.name = names_.encode(found.under, kind, name);
+  // True if it is there. What a name says it is, it must be: a link or device that somebody put into the vault is never
+  // followed or opened.
+  auto is_there = [&]() -> Result<bool> {
     auto stat = backing_->stat(dir.at(), found.name.entry);
-    if (!stat && stat.error() == Errno(ENOENT)) continue;
+    if (!stat && stat.error() == Errno(ENOENT)) return false;
     if (!stat) return stat.error();
-    // What a name says it is, it must be: a link or device that somebody put into the vault is never followed or
-    // opened.
-    bool right = S_ISREG(stat->mode) || (kind == crypto::Kind::kFileOrDirectory && S_ISDIR(stat->mode));
-    if (!right) {
+    if (!S_ISREG(stat->mode) && !(found.kind == crypto::Kind::kFileOrDirectory && S_ISDIR(stat->mode))) {
       events_.report(EventKind::kUnreadable, fmt::format("{}: neither file nor directory", found.name.entry));
-      continue;
+      return false;
     }
-    found.kind = kind;
     found.stat = *stat;
-    return found;
+    return true;
+  };
+  std::optional<DecodedEntry> odd;
+  auto is_odd_there = [&]() -> Result<bool> {
+    found.name = {odd->entry, odd->full};
+    found.under = odd->under;
+    found.kind = odd->kind;
+    found.odd = true;
+    return is_there();
+  };
+  for (crypto::Kind kind : kKinds) {
+    found.kind = kind;
+    found.under = dir.ids->front();
+    found.odd = false;
+    found.name = names_.encode(found.under, kind, name);
+    COFFER_ASSIGN_OR_RETURN(bool there, is_there());
+    if (there) return found;
+    if (kind == kKinds[0]) odd = dir.inode->directory->find_odd(std::string(name));
+    if (odd && odd->is_shown_as(name) && odd->kind == kind) {
+      COFFER_ASSIGN_OR_RETURN(there, is_odd_there());
+      if (there) return found;
+    }
   }
-  DecodedEntry odd;
-  if (!dir.inode->directory->find_odd(std::string(name), odd)) return Errno(ENOENT);
-  COFFER_ASSIGN_OR_RETURN(found.stat, backing_->stat(dir.at(), odd.entry));
-  found.name = {odd.entry, odd.full};
-  found.under = odd.under;
-  found.kind = odd.kind;
-  found.odd = true;
+  if (!odd || odd->is_shown_as(name)) return Errno(ENOENT);
+  COFFER_ASSIGN_OR_RETURN(bool there, is_odd_there());
+  if (!there) return Errno(ENOENT);
   return found;
 }
 

@@ -31,6 +31,9 @@ struct DecodedEntry {
   crypto::Kind kind = crypto::Kind::kFileOrDirectory;
   bool decorated = false;
   std::string decoration;  // what a client put around it; may be empty (other case)
+
+  // As opposed to conflict copies, which are shown under names made for them.
+  bool is_shown_as(std::string_view shown) const { return name == shown && !decorated; }
 };
 
 enum class EntryClass { kOurs, kForeign, kUnreadable };

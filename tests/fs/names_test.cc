@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "crypto/name_cipher.h"
 #include "tests/support/test_vault.h"
 
 namespace coffer {
@@ -103,6 +104,54 @@ TEST(Names, HardLinksAreOneInode) {
   EXPECT_EQ(vault.fs().getattr(two->id)->nlink, 1U);
   vault.remount();
   EXPECT_EQ(text_of(vault, "two"), "shared");
+}
+
+// Listing and look-up follow one rule (FORMAT.md 5.4): the smaller kind, then the surer id.
+TEST(Names, OfTwoKindsUnderTwoIdsLookUpFindsTheOneThatIsListed) {
+  TestVault vault;
+  const fs::Caller caller = TestVault::caller();
+  // d/a is a file under the id that d has by its place; after a newer pin new names lie under another.
+  ASSERT_TRUE(vault.mkdir("d"));
+  ASSERT_TRUE(vault.write_file("d/a", "file"));
+  ASSERT_TRUE(vault.fs().symlink(vault.lookup("d")->id, "b", "target of b", caller));
+  const std::string d = vault.below("d");
+  vault.lock();
+  crypto::NameCipher names(vault.keys());
+  const crypto::DirId derived =
+      names.derived_id(names.root_id(), names.encrypt(names.root_id(), crypto::Kind::kFileOrDirectory, "d"));
+  const auto newer = crypto::random_id<crypto::DirId>();
+  std::ofstream(d + "/" + names.pin_name({newer, derived, derived, 1})) << "";
+  vault.mount();
+  // As two machines could leave it: made where the other one was not known.
+  const std::string a = names.encrypt(derived, crypto::Kind::kFileOrDirectory, "a");
+  const std::string b = names.encrypt(derived, crypto::Kind::kSymlink, "b");
+  std::filesystem::rename(d + "/" + a, d + "/aside-a");
+  std::filesystem::rename(d + "/" + b, d + "/aside-b");
+  ASSERT_TRUE(vault.fs().symlink(vault.lookup("d")->id, "a", "target of a", caller));
+  ASSERT_TRUE(vault.write_file("d/b", "other file"));
+  vault.lock();
+  std::filesystem::rename(d + "/aside-a", d + "/" + a);
+  std::filesystem::rename(d + "/aside-b", d + "/" + b);
+  vault.mount();
+  for (bool listed : {false, true}) {
+    if (listed) {
+      EXPECT_EQ(vault.list("d"),
+                (std::vector<std::string>{"a", "a (conflict, symlink)", "b", "b (conflict, symlink)"}));
+    }
+    EXPECT_EQ(text_of(vault, "d/a"), "file");
+    EXPECT_EQ(text_of(vault, "d/b"), "other file");
+    auto link = vault.lookup("d/a (conflict, symlink)");
+    ASSERT_TRUE(link);
+    EXPECT_EQ(*vault.fs().readlink(link->id), "target of a");
+  }
+  // With the first gone the other has the name, and both can go.
+  ASSERT_TRUE(vault.unlink("d/a"));
+  EXPECT_TRUE(S_ISLNK(vault.lookup("d/a")->mode));
+  EXPECT_EQ(vault.list("d"), (std::vector<std::string>{"a", "b", "b (conflict, symlink)"}));
+  EXPECT_TRUE(S_ISLNK(vault.lookup("d/a")->mode));
+  ASSERT_TRUE(vault.rename("d/b (conflict, symlink)", "d/c"));
+  ASSERT_TRUE(vault.unlink("d/a"));
+  EXPECT_EQ(vault.list("d"), (std::vector<std::string>{"b", "c"}));
 }
 
 TEST(Names, AConflictCopyThatIsWrittenToKeepsItsRealNameInItsHeader) {
