@@ -93,15 +93,14 @@ std::vector<crypto::DirId> directory_ids(const crypto::DirId& derived, const std
 
 namespace {
 
-// The order in which entries of one name claim it: kind first (5.1), then the surer id, then undecorated before
-// decorated.
+// The order in which undecorated entries of one name claim it: FORMAT.md 5.4.
 auto claim(const ShownEntry& entry, const std::vector<crypto::DirId>& ids) {
   auto id = std::find(ids.begin(), ids.end(), entry.decoded.under) - ids.begin();
-  return std::tuple(entry.decoded.decorated, entry.decoded.kind, id, std::string_view(entry.decoded.entry));
+  return std::tuple(entry.decoded.kind, id, entry.decoded.other_case, std::string_view(entry.decoded.entry));
 }
 
 std::string label_of(const DecodedEntry& entry) {
-  if (entry.decorated) return entry.decoration;
+  if (entry.decorated || entry.other_case) return entry.decoration;
   switch (entry.kind) {
     case crypto::Kind::kSymlink:
       return "symlink";
@@ -114,6 +113,10 @@ std::string label_of(const DecodedEntry& entry) {
 }
 
 }  // namespace
+
+bool is_odd(const ShownEntry& entry, const std::vector<crypto::DirId>& ids) {
+  return !entry.decoded.is_shown_as(entry.shown) || entry.decoded.other_case || entry.decoded.under != ids.front();
+}
 
 std::vector<ShownEntry> name_listing(std::vector<ShownEntry> entries, const std::vector<crypto::DirId>& ids,
                                      std::map<std::string, DecodedEntry>& odd) {
@@ -129,8 +132,8 @@ std::vector<ShownEntry> name_listing(std::vector<ShownEntry> entries, const std:
     auto at = owner.find(entry.decoded.name);
     if (at != owner.end() && at->second == i) {
       entry.shown = entry.decoded.name;
-      // Found by computing its entry name unless it lies under another id than new names do.
-      if (entry.decoded.under != ids.front()) odd.emplace(entry.shown, entry.decoded);
+      // Found by computing its entry name unless it lies under another id than new names do, or in other case.
+      if (is_odd(entry, ids)) odd.emplace(entry.shown, entry.decoded);
       continue;
     }
     entry.shown = conflict_name(entry.decoded.name, label_of(entry.decoded));

@@ -79,6 +79,8 @@ struct ShownEntry {
   std::uint64_t ino = 0;
   unsigned char type = 0;  // DT_* of the ciphertext entry
 };
+// Its entry name is not what computing it from the name that it is shown by gives.
+bool is_odd(const ShownEntry& entry, const std::vector<crypto::DirId>& ids);
 std::vector<ShownEntry> name_listing(std::vector<ShownEntry> entries, const std::vector<crypto::DirId>& ids,
                                      std::map<std::string, DecodedEntry>& odd);
 

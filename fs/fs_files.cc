@@ -117,7 +117,11 @@ Status Filesystem::Impl::check_place(const InodeRef& inode, FileState& file) {
   std::optional<crypto::DirId> seen;
   for (;;) {
     Place place = inodes_.place_of(*inode);
-    if (!place.parent || place.odd) return base::ok();  // a conflict copy says itself that it was moved
+    if (!place.parent) return base::ok();
+    if (place.odd) {  // a conflict copy says itself that it was moved
+      auto name = names_.cipher().decrypt(place.odd->under, place.odd->full);
+      if (name != place.name) return base::ok();
+    }
     COFFER_ASSIGN_OR_RETURN(OpenedDir dir, open_dir(place.parent));
     const bool here = std::find(dir.ids->begin(), dir.ids->end(), header.parent) != dir.ids->end();
     if (here && header.name == place.name) return base::ok();

@@ -119,7 +119,7 @@ Result<bool> Filesystem::Impl::list_one(const OpenedDir& dir, const ShownEntry& 
   found.name = {entry.decoded.entry, entry.decoded.full};
   found.under = entry.decoded.under;
   found.kind = entry.decoded.kind;
-  found.odd = entry.shown != entry.decoded.name || entry.decoded.decorated || entry.decoded.under != dir.ids->front();
+  found.odd = is_odd(entry, *dir.ids);
   found.stat = *stat;
   InodeRef inode = ref(dir, found, entry.shown, 1);
   watch_child(inode, dir, found);

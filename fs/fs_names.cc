@@ -323,8 +323,7 @@ Status Filesystem::Impl::clear_for_removal(FdRef directory, const InodeRef& inod
     if (crypto::looks_like_pin(entry.name)) {
       if (auto pin = names_.cipher().parse_pin(entry.name)) removed_pins.push_back({entry.name, *pin});
       removable.push_back(entry.name);
-    } else if (is_litter(entry.name) || is_temporary_name(entry.name) ||
-               entry.name.ends_with(crypto::kSideFileSuffix)) {
+    } else if (is_litter(entry.name) || is_temporary_name(entry.name) || is_side_file_name(entry.name)) {
       removable.push_back(entry.name);
     } else if (names_.decode(directory, *ids, entry.name).what == EntryClass::kOurs) {
       removed_pins.clear();

@@ -951,10 +951,10 @@ class Directory:
 
     def _settle_names(self) -> None:
         """Gives every entry the name it is shown under: of several with one name, one keeps it (section 5.4)."""
-        def rank(entry: Entry) -> Tuple[bool, bool, int, int, str]:
+        def rank(entry: Entry) -> Tuple[bool, bool, int, int, bool, str]:
             known = entry.read_under in self.ids
-            return (not known, bool(entry.decoration), entry.kind,
-                    self.ids.index(entry.read_under) if known else 0, entry.disk_name)
+            return (not known, bool(entry.decoration), entry.kind, self.ids.index(entry.read_under) if known else 0,
+                    entry.disk_name != fold(entry.disk_name), entry.disk_name)
 
         taken: Set[bytes] = set()
         for entry in sorted(self.entries, key=rank):

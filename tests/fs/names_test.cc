@@ -154,6 +154,96 @@ TEST(Names, OfTwoKindsUnderTwoIdsLookUpFindsTheOneThatIsListed) {
   EXPECT_EQ(vault.list("d"), (std::vector<std::string>{"b", "c"}));
 }
 
+std::string upper_case(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return text;
+}
+
+// A cloud that knows no lower case: nothing of that is a conflict.
+TEST(Names, UpperCaseAloneIsTheSameName) {
+  TestVault vault;
+  const fs::Caller caller = TestVault::caller();
+  const std::string long_name(250, 'n'), long_dir(250, 'd');
+  ASSERT_TRUE(vault.write_file("f", "f"));
+  ASSERT_TRUE(vault.fs().symlink(fs::kRootInode, "l", "target", caller));
+  ASSERT_TRUE(vault.write_file(long_name, "long"));
+  for (const std::string& dir : {std::string("d"), long_dir}) {
+    ASSERT_TRUE(vault.mkdir(dir));
+    ASSERT_TRUE(vault.write_file(dir + "/g", "g"));
+    ASSERT_TRUE(vault.mkdir(dir + "/sub"));
+    ASSERT_TRUE(vault.rename(dir, dir.substr(1) + "r"));  // with a pin
+  }
+  const std::vector<std::string> all = vault.list("");
+  vault.lock();
+  std::vector<std::filesystem::path> below;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(vault.folder())) below.push_back(entry.path());
+  std::reverse(below.begin(), below.end());  // from the leaves up
+  for (const auto& path : below) {
+    std::filesystem::rename(path, path.parent_path() / upper_case(path.filename()));
+  }
+  vault.forget_state();
+  for (bool listed : {false, true}) {
+    vault.mount();
+    if (listed) {
+      EXPECT_EQ(vault.list(""), all);
+    }
+    EXPECT_EQ(text_of(vault, "f"), "f");
+    EXPECT_EQ(*vault.fs().readlink(vault.lookup("l")->id), "target");
+    EXPECT_EQ(text_of(vault, long_name), "long");
+    EXPECT_EQ(text_of(vault, "r/g"), "g");
+    EXPECT_EQ(text_of(vault, long_dir.substr(1) + "r/g"), "g");
+    EXPECT_EQ(vault.fs().status().files_moved, 0U);
+    EXPECT_EQ(vault.fs().status().names_unreadable, 0U);
+    vault.lock();
+  }
+  vault.mount();
+  // It is one name for whoever makes or moves things.
+  EXPECT_EQ(vault.fs().create(fs::kRootInode, "f", 0644, O_EXCL, caller).error(), base::Errno(EEXIST));
+  EXPECT_EQ(vault.mkdir("r").error(), base::Errno(EEXIST));
+  ASSERT_TRUE(vault.write_file("f", "rewritten"));
+  ASSERT_TRUE(vault.write_file("g", "over"));
+  ASSERT_TRUE(vault.rename("g", "f"));
+  ASSERT_TRUE(vault.rename(long_name, "short"));
+  ASSERT_TRUE(vault.rename("r", "s"));
+  ASSERT_TRUE(vault.unlink("l"));
+  ASSERT_TRUE(vault.unlink("s/g"));
+  ASSERT_TRUE(vault.rmdir("s/sub"));
+  ASSERT_TRUE(vault.rmdir("s"));
+  vault.remount();
+  EXPECT_EQ(vault.list(""), sorted({"f", "short", long_dir.substr(1) + "r"}));
+  EXPECT_EQ(text_of(vault, "f"), "over");
+  EXPECT_EQ(text_of(vault, "short"), "long");
+  ASSERT_TRUE(vault.rename(long_dir.substr(1) + "r", "t"));
+  EXPECT_EQ(text_of(vault, "t/g"), "g");
+  ASSERT_TRUE(vault.unlink("t/g"));
+  ASSERT_TRUE(vault.rmdir("t/sub"));
+  ASSERT_TRUE(vault.rmdir("t"));
+}
+
+TEST(Names, UpperCaseBesideLowerCaseIsAConflictCopy) {
+  TestVault vault({.strict = true});
+  ASSERT_TRUE(vault.write_file("f", "lower"));
+  ASSERT_TRUE(vault.write_file("other", "other"));
+  ASSERT_TRUE(vault.fs().sync());
+  const std::string below = vault.below("f");
+  const std::string copy = vault.folder() + "/" + upper_case(TestVault::name_of(below));
+  std::filesystem::copy(below, copy);
+  vault.remount();
+  EXPECT_EQ(vault.list(""), (std::vector<std::string>{"f", "f (conflict, copy)", "other"}));
+  EXPECT_EQ(text_of(vault, "f (conflict, copy)"), "lower");
+  ASSERT_TRUE(vault.write_file("f (conflict, copy)", "upper"));
+  EXPECT_EQ(text_of(vault, "f"), "lower");
+  ASSERT_TRUE(vault.unlink("f"));
+  EXPECT_EQ(vault.list(""), (std::vector<std::string>{"f", "other"}));
+  EXPECT_EQ(text_of(vault, "f"), "upper");
+  ASSERT_TRUE(vault.fs().sync());
+  // Whose name it keeps must it be: case does not hide what was put there.
+  std::filesystem::rename(vault.below("other"), copy);
+  vault.remount();
+  EXPECT_EQ(vault.list(""), (std::vector<std::string>{"f"}));
+  EXPECT_EQ(text_of(vault, "f"), "errno 5");
+}
+
 TEST(Names, AConflictCopyThatIsWrittenToKeepsItsRealNameInItsHeader) {
   for (const std::string& name : {std::string("d.txt"), std::string(250, 'n')}) {
     TestVault vault;

@@ -105,6 +105,13 @@ class Names(VaultTest):
         os.rename(sub[0], os.path.join(self.vault.path, os.path.basename(sub[0]).upper()))
         self.assertEqual(self.cat("dir/g"), b"two")
 
+    def test_upper_case_beside_lower_case_is_the_copy(self) -> None:
+        path = self.vault.add(self.vault.root, b"f", b"lower")
+        put(os.path.join(self.vault.path, os.path.basename(path).upper()),
+            self.vault.cipher_file(b"upper", self.vault.root[1], b"f"))
+        self.assertEqual(self.cat("f"), b"lower")
+        self.assertEqual(self.states(), {"f (conflict, file)": "conflict copy"})
+
     def test_decorated_long_name_and_directory(self) -> None:
         path = self.vault.add(self.vault.root, b"n" * 200, b"long")
         shutil.copy(path, path + " (1)")
