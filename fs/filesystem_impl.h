@@ -228,7 +228,11 @@ class Filesystem::Impl {
   Result<mode_t> true_mode(const Inode& inode, FdRef dir, const std::string& entry, const sys::Stat& stat);
 
   // --- attributes that are encrypted: fs_xattrs.cc -------------------------------------------------------------------
-  Result<crypto::Id<struct XattrOwnerTag>> xattr_owner(const Inode& inode, FdRef dir, const std::string& entry);
+  using XattrOwner = crypto::Id<struct XattrOwnerTag>;
+  // Whose attributes they are: a file's id, or all ids of a directory. New ones are sealed for the first.
+  Result<std::vector<XattrOwner>> xattr_owners(const Inode& inode, FdRef dir, const std::string& entry);
+  std::optional<crypto::Xattr> open_sealed(const std::vector<XattrOwner>& owners, const std::string& stored,
+                                           ByteView sealed) const;
   Errno forged_attribute(const Inode& inode, const std::string& entry);  // reported; what to return
   Result<base::Bytes> get_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name);
   Status set_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name, ByteView value,

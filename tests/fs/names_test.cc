@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "crypto/name_cipher.h"
+#include "crypto/xattr_cipher.h"
 #include "tests/support/test_vault.h"
 
 namespace coffer {
@@ -413,6 +414,47 @@ TEST(Xattrs, AreEncryptedAndComeBack) {
     ASSERT_TRUE(vault.fs().removexattr(id, "user.comment"));
     EXPECT_EQ(vault.fs().getxattr(id, "user.comment").error(), base::Errno(ENODATA));
   }
+}
+
+TEST(Xattrs, OfADirectoryOutliveAChangeOfItsFirstId) {
+  TestVault vault;
+  ASSERT_TRUE(vault.mkdir("d"));
+  ASSERT_TRUE(vault.write_file("d/f", "x"));
+  ASSERT_TRUE(vault.fs().setxattr(vault.lookup("d")->id, "user.comment", base::as_bytes("old"), 0));
+  ASSERT_TRUE(vault.fs().setxattr(vault.lookup("d")->id, "user.other", base::as_bytes("kept"), 0));
+  const std::string d = vault.below("d");
+  vault.lock();
+  crypto::NameCipher names(vault.keys());
+  const crypto::DirId derived =
+      names.derived_id(names.root_id(), names.encrypt(names.root_id(), crypto::Kind::kFileOrDirectory, "d"));
+  // As a daemon that is not root keeps a mode that would lock it out.
+  crypto::XattrCipher xattrs(vault.keys());
+  base::ByteArray<4> mode;
+  base::store_le<std::uint32_t>(mode.data(), 0500);
+  const base::Bytes sealed = xattrs.seal(derived.view(), "coffer.mode", mode);
+  ASSERT_EQ(::setxattr(d.c_str(), xattrs.stored_name("coffer.mode").c_str(), sealed.data(), sealed.size(), 0), 0);
+  ASSERT_EQ(::chmod(d.c_str(), 01700), 0);
+  // A pin arrives from another machine.
+  std::ofstream(d + "/" + names.pin_name({crypto::random_id<crypto::DirId>(), derived, derived, 1})) << "";
+  vault.mount();
+  const auto id = vault.lookup("d")->id;
+  EXPECT_EQ(vault.lookup("d")->mode & 07777, 0500U);
+  EXPECT_EQ(sorted(*vault.fs().listxattr(id)), (std::vector<std::string>{"user.comment", "user.other"}));
+  auto value = vault.fs().getxattr(id, "user.comment");
+  ASSERT_TRUE(value);
+  EXPECT_EQ(base::as_text(*value), "old");
+  ASSERT_TRUE(vault.fs().setxattr(id, "user.comment", base::as_bytes("new"), 0));
+  vault.remount();
+  value = vault.fs().getxattr(vault.lookup("d")->id, "user.comment");
+  ASSERT_TRUE(value);
+  EXPECT_EQ(base::as_text(*value), "new");
+  EXPECT_EQ(vault.fs().status().integrity_events, 0U);
+  // One of another directory is none of them.
+  ASSERT_TRUE(vault.mkdir("e"));
+  ASSERT_EQ(
+      ::setxattr(vault.below("e").c_str(), xattrs.stored_name("coffer.mode").c_str(), sealed.data(), sealed.size(), 0),
+      0);
+  EXPECT_EQ(vault.fs().listxattr(vault.lookup("e")->id).error(), base::Errno(EIO));
 }
 
 }  // namespace

@@ -214,6 +214,19 @@ class Pins(VaultTest):
         self.assertEqual(self.names("new"), ["f", "f (conflict, file)", "h", "sub/"])
         self.assertEqual(self.cat("new/f"), b"f")
 
+    def test_attributes_under_any_of_the_ids(self) -> None:
+        os.rename(self.old[0], self.new)
+        try:
+            os.setxattr(self.new, *self.vault.xattr(b"user.first", b"1", self.old[1]))
+            os.setxattr(self.new, *self.vault.xattr(b"user.second", b"2", self.new_id))
+        except OSError:
+            self.skipTest("no user attributes on this file system")
+        self.assertEqual(self.states(), {})
+        self.vault.pin(self.new, os.urandom(16), self.new_id, self.new_id, 6)
+        self.assertEqual(self.states(), {})
+        os.setxattr(self.new, *self.vault.xattr(b"user.third", b"3", os.urandom(16)))
+        self.assertEqual(self.states(), {"new": "damaged"})
+
     def test_decorated_pin(self) -> None:
         os.rename(self.old[0], self.new)
         os.rename(self.pin_in_new, self.pin_in_new[:-7].upper().replace(self.new.upper(), self.new) + " (1).coffer")
