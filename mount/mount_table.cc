@@ -11,9 +11,13 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <climits>
 #include <cstdlib>
+#include <future>
 #include <memory>
+#include <system_error>
+#include <thread>
 
 #include "base/unique_fd.h"
 
@@ -25,6 +29,8 @@ namespace {
 using base::Errno;
 using base::Result;
 using base::Status;
+
+constexpr auto kStalePatience = std::chrono::seconds(1);
 
 // The next word of `rest`, which loses it. Words are separated by one space (fs/proc_namespace.c, show_mountinfo).
 std::optional<std::string_view> take_word(std::string_view& rest) {
@@ -198,9 +204,19 @@ bool is_mount_at(const std::string& path, dev_t device) {
 }
 
 bool is_stale(const std::string& mount_point) {
-  // statfs, since attributes may be answered from the kernel's cache although the daemon is gone.
-  struct statfs room {};
-  return ::statfs(mount_point.c_str(), &room) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+  // In a thread of its own, which is left behind if need be: a daemon that hangs never answers.
+  auto asked = std::make_shared<std::promise<bool>>();
+  std::future<bool> answer = asked->get_future();
+  try {
+    std::thread([asked, mount_point] {
+      // statfs, since attributes may be answered from the kernel's cache although the daemon is gone.
+      struct statfs room {};
+      asked->set_value(::statfs(mount_point.c_str(), &room) != 0 && (errno == ENOTCONN || errno == ECONNABORTED));
+    }).detach();
+  } catch (const std::system_error&) {
+    return false;
+  }
+  return answer.wait_for(kStalePatience) == std::future_status::ready && answer.get();
 }
 
 Status unmount(const std::string& mount_point, bool lazy) {

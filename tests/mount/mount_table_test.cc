@@ -1,8 +1,16 @@
 #include "mount/mount_table.h"
 
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include <chrono>
+
+#include "base/unique_fd.h"
+#include "tests/support/temp_dir.h"
 
 namespace coffer::mount {
 namespace {
@@ -64,6 +72,20 @@ TEST(MountTable, TheRootIsMounted) {
   ASSERT_TRUE(proc);
   ASSERT_TRUE(*proc);
   EXPECT_EQ((*proc)->type, "proc");
+}
+
+// A daemon that has hung must not hang those who look at its mount (`coffer lock` of another one).
+TEST(MountTable, AMountThatDoesNotAnswerIsNotWaitedForLong) {
+  const base::UniqueFd device(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  test::TempDir folder;
+  const std::string options = fmt::format("fd={},rootmode=40000,user_id=0,group_id=0", device.get());
+  if (::mount("hangs", folder.path().c_str(), "fuse", MS_NOSUID | MS_NODEV, options.c_str()) != 0) {
+    GTEST_SKIP() << "nothing can be mounted here";
+  }
+  const auto before = std::chrono::steady_clock::now();
+  EXPECT_FALSE(is_stale(folder.path()));
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));
+  EXPECT_TRUE(unmount(folder.path(), true));
 }
 
 TEST(MountTable, UnmountingWhatIsNotMountedFails) {
