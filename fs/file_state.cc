@@ -10,8 +10,6 @@
 namespace coffer::fs {
 namespace {
 
-constexpr auto kTimeToldLately = std::chrono::seconds(3);
-
 crypto::Timestamp to_timestamp(const timespec& t) { return {t.tv_sec, static_cast<std::uint32_t>(t.tv_nsec)}; }
 
 void apply(const HeaderFacts& facts, crypto::FileHeader& header) {
@@ -88,8 +86,9 @@ void FileState::start_anew(const HeaderFacts& facts, const sys::Stat& stat) {
   cipher_ = std::make_shared<FileCipher>(context_.keys, header_.clear);
   trust_ = Trust::kConfirmed;
   header_stored_ = false;
-  touch();
+  mtime_ = stat.mtime;  // of its creation, which is the one that the kernel has been told
   header_dirty_ = true;
+  dirty_since_ = Clock::now();
 }
 
 void FileState::adopt(HeaderRead read, const sys::Stat& stat) {
@@ -176,22 +175,18 @@ void FileState::discard() {
   discarded_ = true;
 }
 
-void FileState::touch(bool by_page_cache) {
+void FileState::touch() {
   if (!dirty_since_) dirty_since_ = Clock::now();
   header_dirty_ = true;
   prefetched_.clear();
-  if (by_page_cache) return;
-  // The kernel keeps the times of open files itself and may tell the time of a change (a syncfs in between) before the
-  // change: what it said a moment ago is truer than our clock. What it has not said yet it will say later.
-  if (Clock::now() - mtime_told_ < kTimeToldLately) return;
   // The clock that the kernel takes file times from, so that ours sort among them.
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &mtime_);
+  if (!context_.kernel_keeps_times) ::clock_gettime(CLOCK_REALTIME_COARSE, &mtime_);
 }
 
-void FileState::set_mtime(const timespec& mtime) {
+Status FileState::set_times(const timespec (&times)[2]) {
   base::WriterLock lock(mutex_);
-  mtime_ = mtime;
-  mtime_told_ = Clock::now();
+  if (times[1].tv_nsec != UTIME_OMIT) mtime_ = times[1];
+  return context_.backing.utimens(fd_, times);
 }
 
 void FileState::update_facts(const HeaderFacts& facts) {

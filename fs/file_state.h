@@ -42,6 +42,8 @@ struct FileContext {
   std::uint64_t dirty_bytes_max = 0;
   std::atomic<std::uint64_t> dirty_bytes{0};  // plaintext held by all files
   std::atomic<bool> stopping{false};          // long checks end early
+  // Modification times of files are set_times()'s to tell; nothing here guesses them (Filesystem::kernel_keeps_times).
+  std::atomic<bool> kernel_keeps_times{false};
 };
 
 // The part of the header that says whose and where the file is.
@@ -110,8 +112,9 @@ class FileState {
   // No write_out() any more: the file has no name left, what is held may go with it.
   void discard() EXCLUDES(mutex_);
 
-  // The mtime that people see, to be kept over our own later writes to the ciphertext.
-  void set_mtime(const timespec& mtime) EXCLUDES(mutex_);
+  // Access and modification time, as for utimensat(2), but the latter never UTIME_NOW. The modification time is kept
+  // over our own later writes to the ciphertext. In one step with them, so that none sets an older one again.
+  Status set_times(const timespec (&times)[2]) EXCLUDES(mutex_);
   // Brings header fields up to date; written at the next write_out() if any differ.
   void update_facts(const HeaderFacts& facts) EXCLUDES(mutex_);
   // The disk is in a state that our own doing explains.
@@ -182,8 +185,8 @@ class FileState {
   Status zero(std::uint64_t offset, std::uint64_t length) REQUIRES(mutex_);
   Status punch_chunks(std::uint64_t begin, std::uint64_t end) REQUIRES(mutex_);
   void drop_dirty(std::map<std::uint64_t, DirtyChunk>::iterator chunk) REQUIRES(mutex_);
-  // Something is newer than the disk. By the kernel's page cache: it knows when, and tells by itself.
-  void touch(bool by_page_cache = false) REQUIRES(mutex_);
+  // Something is newer than the disk.
+  void touch() REQUIRES(mutex_);
 
   // file_store.cc
   static Records seal(std::shared_ptr<const FileCipher> cipher, std::uint64_t first, ByteView plain);
@@ -217,10 +220,9 @@ class FileState {
   std::map<std::uint64_t, DirtyChunk> dirty_ GUARDED_BY(mutex_);
   std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;  // in dirty_, counted in context_.dirty_bytes too
   std::optional<Clock::time_point> dirty_since_ GUARDED_BY(mutex_);
-  timespec mtime_ GUARDED_BY(mutex_){};                // what people see; set again after each of our own writes
-  Clock::time_point mtime_told_ GUARDED_BY(mutex_){};  // when set_mtime() was last called
-  base::Bytes prefetched_ GUARDED_BY(mutex_);          // header and first record as read at open, while still true
-  std::int64_t own_ctime_ns_ GUARDED_BY(mutex_) = 0;   // state of the disk that we know
+  timespec mtime_ GUARDED_BY(mutex_){};               // what people see; set again after each of our own writes
+  base::Bytes prefetched_ GUARDED_BY(mutex_);         // header and first record as read at open, while still true
+  std::int64_t own_ctime_ns_ GUARDED_BY(mutex_) = 0;  // state of the disk that we know
   std::uint64_t own_length_ GUARDED_BY(mutex_) = 0;
 
   base::Mutex reported_mutex_;  // a leaf

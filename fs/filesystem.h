@@ -76,6 +76,10 @@ class Filesystem {
   Filesystem(const Filesystem&) = delete;
   Filesystem& operator=(const Filesystem&) = delete;
 
+  // The kernel keeps the modification times of regular files itself (it has a writeback cache) and tells each by
+  // setattr() before it forgets the inode: from here on they are never guessed. To be called before the first verb, if
+  // at all.
+  void kernel_keeps_times();
   // How long the kernel may trust names and attributes (also the absence of a name).
   std::chrono::milliseconds cache_time() const;
 

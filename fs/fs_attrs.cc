@@ -58,17 +58,12 @@ Status Filesystem::Impl::kill_suidgid(const InodeRef& inode, const std::shared_p
 
 namespace {
 
-// Attribute changes through the descriptor of a file that has no name any more.
+// Mode and owner through the descriptor of a file that has no name any more.
 Status change_unnamed(Backing& backing, FdRef fd, const AttrChange& change) {
   if (change.mode) COFFER_RETURN_IF_ERROR(backing.chmod(fd, *change.mode & 07777));
   if (change.uid || change.gid) {
     COFFER_RETURN_IF_ERROR(
         backing.chown(fd, change.uid.value_or(static_cast<uid_t>(-1)), change.gid.value_or(static_cast<gid_t>(-1))));
-  }
-  if (change.atime || change.mtime) {
-    const timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
-                               change.mtime.value_or(timespec{0, UTIME_OMIT})};
-    COFFER_RETURN_IF_ERROR(backing.utimens(fd, times));
   }
   return base::ok();
 }
@@ -98,10 +93,13 @@ Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
     if (!was_open) COFFER_RETURN_IF_ERROR(write_out(inode, file));
   }
   if (change.kill_suidgid && file) COFFER_RETURN_IF_ERROR(kill_suidgid(inode, file));
+  const timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
+                             change.mtime ? resolve_now(*change.mtime) : timespec{0, UTIME_OMIT}};
   auto located = locate(inode);
   if (!located) {
     if (!file) return located.error();
     COFFER_RETURN_IF_ERROR(change_unnamed(*backing_, file->fd(), change));
+    if (change.atime || change.mtime) COFFER_RETURN_IF_ERROR(file->set_times(times));
     return getattr(id);
   }
   const sys::Stat before = located->stat;
@@ -111,16 +109,11 @@ Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
   }
   if (change.mode) COFFER_RETURN_IF_ERROR(set_mode(*inode, located->at(), located->entry, *change.mode));
   if (change.atime || change.mtime) {
-    timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
-                         change.mtime.value_or(timespec{0, UTIME_OMIT})};
-    if (change.mtime) {
-      times[1] = resolve_now(*change.mtime);
-      // First in memory, then on disk: a write_out() in between then sets the same time, not an older one. The file may
-      // have been opened since this verb began.
-      file = inodes_.file_of(*inode);
-      if (file) file->set_mtime(times[1]);
+    if (!file) {
+      COFFER_RETURN_IF_ERROR(backing_->utimens(located->at(), located->entry, times));
+      file = inodes_.file_of(*inode);  // opened since this verb began, it has the older time in memory
     }
-    COFFER_RETURN_IF_ERROR(backing_->utimens(located->at(), located->entry, times));
+    if (file) COFFER_RETURN_IF_ERROR(file->set_times(times));
   }
   COFFER_ASSIGN_OR_RETURN(located->stat, backing_->stat(located->at(), located->entry));
   own_change(inode, before, located->stat);

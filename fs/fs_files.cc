@@ -59,7 +59,11 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::file_state(const InodeRef& 
   COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, *std::move(fd), stat, located->entry, writable,
                                                      truncate ? &facts : nullptr));
   if (!truncate) COFFER_RETURN_IF_ERROR(check_place(inode, *file));
-  return inodes_.publish_file(*inode, std::move(file));
+  file = inodes_.publish_file(*inode, std::move(file));
+  // Before it was published, a setattr() could change the file on disk without telling it.
+  COFFER_ASSIGN_OR_RETURN(stat, backing_->stat(file->fd()));
+  COFFER_RETURN_IF_ERROR(file->refresh(stat));
+  return file;
 }
 
 // A file whose last name went after the kernel had looked it up and before it opened it.

@@ -322,5 +322,64 @@ TEST(OpenFiles, TheModificationTimeOneSetsOutlivesWhatIsWrittenLater) {
   EXPECT_EQ(attr->mtime.tv_nsec, 123456789);
 }
 
+std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * std::int64_t{1000000000} + time.tv_nsec; }
+
+// What the kernel saw of a new file is what it shows for as long as it keeps the inode, so it is what must be stored.
+TEST(ModificationTime, OfANewFileIsTheOneThatWasToldAtItsCreation) {
+  for (const bool kernel_keeps_times : {false, true}) {
+    TestVault vault;
+    if (kernel_keeps_times) vault.fs().kernel_keeps_times();
+    for (int i = 0; i < 100; ++i) {
+      const std::string name = "new " + std::to_string(i);
+      auto made = vault.fs().create(fs::kRootInode, name, 0600, O_RDWR, TestVault::caller());
+      ASSERT_TRUE(made);
+      ASSERT_TRUE(vault.fs().flush(made->opened.handle));
+      vault.fs().release(made->opened.handle);
+      ASSERT_EQ(nanoseconds(vault.lookup(name)->mtime), nanoseconds(made->attr.mtime)) << name;
+    }
+  }
+}
+
+TEST(ModificationTime, IsTheKernelsAloneWhereItKeepsThem) {
+  TestVault vault;
+  vault.fs().kernel_keeps_times();
+  auto made = vault.fs().create(fs::kRootInode, "f", 0600, O_RDWR, TestVault::caller());
+  ASSERT_TRUE(made);
+  const fs::HandleId handle = made->opened.handle;
+  fs::AttrChange told;
+  told.mtime = timespec{1000000000, 5};
+  ASSERT_TRUE(vault.fs().setattr(made->attr.id, told));
+  // Each of these comes after the kernel has set and told the time, or tells it later.
+  ASSERT_TRUE(vault.fs().write(handle, 0, base::as_bytes("not from the page cache"), {}));
+  ASSERT_TRUE(vault.fs().fallocate(handle, 0, 100, 10000));
+  ASSERT_TRUE(vault.fs().fallocate(handle, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4, 5));
+  ASSERT_TRUE(vault.fs().copy_file_range(handle, 0, handle, 10000, 100));
+  fs::AttrChange shorter;
+  shorter.size = 9000;
+  ASSERT_TRUE(vault.fs().setattr(made->attr.id, shorter));
+  ASSERT_TRUE(vault.fs().flush(handle));
+  EXPECT_EQ(nanoseconds(vault.lookup("f")->mtime), nanoseconds(*told.mtime));
+  // Also after the file was renamed, and written again.
+  ASSERT_TRUE(vault.rename("f", "g"));
+  told.mtime = timespec{1000000001, 7};
+  ASSERT_TRUE(vault.fs().setattr(made->attr.id, told));
+  ASSERT_TRUE(vault.fs().write(handle, 0, base::as_bytes("again"), {}));
+  vault.fs().release(handle);
+  vault.remount();
+  EXPECT_EQ(nanoseconds(vault.lookup("g")->mtime), nanoseconds(*told.mtime));
+}
+
+TEST(ModificationTime, MovesWithAWriteWhereTheKernelKeepsNone) {
+  TestVault vault;
+  ASSERT_TRUE(vault.write_file("f", "old"));
+  auto attr = vault.lookup("f");
+  ASSERT_TRUE(attr);
+  fs::AttrChange past;
+  past.mtime = timespec{1000000000, 5};
+  ASSERT_TRUE(vault.fs().setattr(attr->id, past));
+  ASSERT_TRUE(vault.write_file("f", "new"));
+  EXPECT_GT(vault.lookup("f")->mtime.tv_sec, 1000000000);
+}
+
 }  // namespace
 }  // namespace coffer
