@@ -210,16 +210,26 @@ void FileState::note_own_change(const sys::Stat& stat) {
   note_stat(stat);
 }
 
-Result<bool> FileState::refresh(const sys::Stat& stat) {
+bool FileState::is_known(const sys::Stat& stat) const {
+  return own_ctime_ns_ == sys::nanoseconds(stat.ctime) && own_length_ == stat.size;
+}
+
+// The disk is looked at under the lock: from outside it might be seen between two steps of a write_out(), or before
+// one.
+Result<std::optional<sys::Stat>> FileState::refresh() {
   {
     base::ReaderLock lock(mutex_);
-    if (dirty_since_ || (own_ctime_ns_ == sys::nanoseconds(stat.ctime) && own_length_ == stat.size)) return false;
+    if (dirty_since_) return std::optional<sys::Stat>{};
+    COFFER_ASSIGN_OR_RETURN(const sys::Stat stat, context_.backing.stat(fd_));
+    if (is_known(stat)) return std::optional(stat);
   }
-  COFFER_ASSIGN_OR_RETURN(HeaderRead read, read_header(context_, fd_, stat, label_));
   base::WriterLock lock(mutex_);
-  if (dirty_since_) return false;  // written to meanwhile: what is held here counts
+  if (dirty_since_) return std::optional<sys::Stat>{};
+  COFFER_ASSIGN_OR_RETURN(const sys::Stat stat, context_.backing.stat(fd_));
+  if (is_known(stat)) return std::optional(stat);
+  COFFER_ASSIGN_OR_RETURN(HeaderRead read, read_header(context_, fd_, stat, label_));
   adopt(std::move(read), stat);
-  return true;
+  return std::optional<sys::Stat>{};
 }
 
 }  // namespace coffer::fs

@@ -119,9 +119,9 @@ class FileState {
   void update_facts(const HeaderFacts& facts) EXCLUDES(mutex_);
   // The disk is in a state that our own doing explains.
   void note_own_change(const sys::Stat& stat) EXCLUDES(mutex_);
-  // If somebody else changed the file below: reads it anew (only if nothing is held here) and says true. Errors: as
-  // open().
-  Result<bool> refresh(const sys::Stat& stat) EXCLUDES(mutex_);
+  // If somebody else changed the file below: reads it anew, but only if nothing is held here. Otherwise the state of
+  // the disk, which is the one we know; none while something is held. Errors: as open().
+  Result<std::optional<sys::Stat>> refresh() EXCLUDES(mutex_);
 
   // Checks the content sum now unless known. Errors: EIO (reported), EINTR (the file system is stopping).
   Status confirm() EXCLUDES(mutex_, confirm_mutex_);
@@ -159,6 +159,7 @@ class FileState {
   void start_anew(const HeaderFacts& facts, const sys::Stat& stat) REQUIRES(mutex_);
   void adopt(HeaderRead read, const sys::Stat& stat) REQUIRES(mutex_);
   void note_stat(const sys::Stat& stat) REQUIRES(mutex_);
+  bool is_known(const sys::Stat& stat) const REQUIRES_SHARED(mutex_);
   // Reports a chunk or the whole as not authentic and gives the EIO to return.
   Errno damaged(const std::string& what) const;
   Errno damaged_chunk(std::uint64_t index) EXCLUDES(reported_mutex_);  // once per chunk

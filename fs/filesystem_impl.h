@@ -1,6 +1,7 @@
 // The inside of Filesystem, shared by the fs_*.cc files that hold its verbs. Not for anybody else.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -207,6 +208,9 @@ class Filesystem::Impl {
   // --- open files: fs_files.cc ---------------------------------------------------------------------------------------
   // The open file of an inode, opening it if need be. `truncate`: its content is about to go.
   Result<std::shared_ptr<FileState>> file_state(const InodeRef& inode, bool write, bool truncate);
+  Result<std::shared_ptr<FileState>> open_state(const InodeRef& inode, bool write, bool truncate);
+  // Held from the first look at the ciphertext file until its FileState is known to everybody. One for many inodes.
+  base::Mutex& opening(const Inode& inode) { return opening_[inode.id.value % opening_.size()]; }
   Result<std::shared_ptr<FileState>> reopen_orphan(const InodeRef& inode, FdRef orphan, bool truncate);
   Status write_keeping_mode(FileState& file);
   Opened make_handle(const InodeRef& inode, std::shared_ptr<FileState> file, bool may_write);
@@ -263,6 +267,7 @@ class Filesystem::Impl {
   Status exchange(Move& one, Move& other);
   void move_done(Move& move);
 
+  std::array<base::Mutex, 256> opening_;
   base::Mutex reported_mutex_;
   std::unordered_set<BackingId, BackingIdHash> reported_moved_ GUARDED_BY(reported_mutex_);
   std::unordered_set<BackingId, BackingIdHash> reported_unreadable_ GUARDED_BY(reported_mutex_);

@@ -109,11 +109,10 @@ Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
   }
   if (change.mode) COFFER_RETURN_IF_ERROR(set_mode(*inode, located->at(), located->entry, *change.mode));
   if (change.atime || change.mtime) {
-    if (!file) {
-      COFFER_RETURN_IF_ERROR(backing_->utimens(located->at(), located->entry, times));
-      file = inodes_.file_of(*inode);  // opened since this verb began, it has the older time in memory
-    }
-    if (file) COFFER_RETURN_IF_ERROR(file->set_times(times));
+    // An open file keeps its time in memory too; it is not being opened now, from an older look at the disk.
+    base::MutexLock lock(opening(*inode));
+    file = inodes_.file_of(*inode);
+    COFFER_RETURN_IF_ERROR(file ? file->set_times(times) : backing_->utimens(located->at(), located->entry, times));
   }
   COFFER_ASSIGN_OR_RETURN(located->stat, backing_->stat(located->at(), located->entry));
   own_change(inode, before, located->stat);

@@ -29,11 +29,18 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::file_state(const InodeRef& 
   if (write) COFFER_RETURN_IF_ERROR(check_writable());
   if (auto file = inodes_.file_of(*inode)) {
     if (write && !file->writable()) return Errno(EACCES);
-    if (!file->dirty()) {
-      COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
-      COFFER_ASSIGN_OR_RETURN(bool changed, file->refresh(stat));
-      if (!changed) inodes_.set_cached(*inode, stat);
-    }
+    COFFER_ASSIGN_OR_RETURN(const std::optional<sys::Stat> known, file->refresh());
+    if (known) inodes_.set_cached(*inode, *known);
+    return file;
+  }
+  return open_state(inode, write, truncate);
+}
+
+// One at a time for a file: a second FileState would read a header that the first may be writing.
+Result<std::shared_ptr<FileState>> Filesystem::Impl::open_state(const InodeRef& inode, bool write, bool truncate) {
+  base::MutexLock lock(opening(*inode));
+  if (auto file = inodes_.file_of(*inode)) {
+    if (write && !file->writable()) return Errno(EACCES);
     return file;
   }
   if (SharedFd orphan = inodes_.orphan_of(*inode)) return reopen_orphan(inode, FdRef(*orphan), truncate);
@@ -59,11 +66,7 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::file_state(const InodeRef& 
   COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, *std::move(fd), stat, located->entry, writable,
                                                      truncate ? &facts : nullptr));
   if (!truncate) COFFER_RETURN_IF_ERROR(check_place(inode, *file));
-  file = inodes_.publish_file(*inode, std::move(file));
-  // Before it was published, a setattr() could change the file on disk without telling it.
-  COFFER_ASSIGN_OR_RETURN(stat, backing_->stat(file->fd()));
-  COFFER_RETURN_IF_ERROR(file->refresh(stat));
-  return file;
+  return inodes_.publish_file(*inode, std::move(file));
 }
 
 // A file whose last name went after the kernel had looked it up and before it opened it.

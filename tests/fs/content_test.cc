@@ -2,7 +2,9 @@
 #include <linux/falloc.h>
 
 #include <algorithm>
+#include <atomic>
 #include <random>
+#include <thread>
 
 #include "tests/support/test_vault.h"
 
@@ -303,6 +305,42 @@ TEST(OpenFiles, AnUnlinkedFileLivesUntilItsLastHandleGoes) {
   ASSERT_TRUE(vault.fs().flush(made->opened.handle));
   vault.fs().release(made->opened.handle);
   EXPECT_TRUE(vault.list("").empty());
+}
+
+// Whether the disk is as we know it must not be judged by a look at it from before somebody else's write.
+TEST(OpenFiles, MayBeOpenedWhileTheyAreWrittenOut) {
+  TestVault vault;
+  ASSERT_TRUE(vault.write_file("log", "begin"));
+  const auto log = vault.lookup("log");
+  ASSERT_TRUE(log);
+  std::atomic<bool> done{false};
+  std::atomic<int> failed{0};
+  std::vector<std::thread> openers;
+  for (int i = 0; i < 3; ++i) {
+    openers.emplace_back([&] {
+      while (!done) {
+        auto opened = vault.fs().open_file(log->id, O_RDWR, false);
+        if (!opened) {
+          ++failed;
+          continue;
+        }
+        vault.fs().release(opened->handle);
+      }
+    });
+  }
+  std::uint64_t size = 5;
+  for (int i = 0; i < 3000; ++i) {
+    auto opened = vault.fs().open_file(log->id, O_RDWR, false);
+    ASSERT_TRUE(opened);
+    ASSERT_TRUE(vault.fs().write(opened->handle, size, base::as_bytes("more"), {}));
+    size += 4;
+    ASSERT_TRUE(vault.fs().flush(opened->handle));
+    vault.fs().release(opened->handle);
+  }
+  done = true;
+  for (std::thread& opener : openers) opener.join();
+  EXPECT_EQ(failed, 0);
+  EXPECT_EQ(vault.lookup("log")->size, size);
 }
 
 TEST(OpenFiles, TheModificationTimeOneSetsOutlivesWhatIsWrittenLater) {
