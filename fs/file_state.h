@@ -128,6 +128,8 @@ class FileState {
   // Above kCheckFirstMax and not yet confirmed: confirm() is to be called from a background thread.
   bool needs_background_check() const;
 
+  // The settler has this file in its list (Settler::file_changed).
+  std::atomic<bool> awaited{false};
   // Handles that may write; the kernel may hold dirty pages while there are any.
   std::atomic<int> writers{0};
 

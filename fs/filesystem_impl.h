@@ -20,6 +20,7 @@
 #include "fs/filesystem.h"
 #include "fs/inode_table.h"
 #include "fs/known_good.h"
+#include "fs/moves.h"
 #include "fs/name_store.h"
 #include "fs/settler.h"
 
@@ -156,6 +157,7 @@ class Filesystem::Impl {
   KnownGood known_good_;
   NameStore names_;
   InodeTable inodes_;
+  Moves moves_;
   DirectoryFds directory_fds_;
   FileContext file_context_;
   crypto::XattrCipher xattrs_;
@@ -167,6 +169,18 @@ class Filesystem::Impl {
   const bool privileged_;
 
   // --- finding things: fs_locate.cc. Take no `names` lock; work with and without one held. ---------------------------
+  // What `look` finds; looks again if it finds nothing while entries are renamed or removed (fs/moves.h). Not from
+  // within such a change.
+  template <class Look>
+  auto while_moving(Look look) -> decltype(look()) {
+    constexpr int kLooksMax = 1000;  // not for ever, if others rename without end what this is not about
+    for (int looks = 1;; ++looks) {
+      const std::uint64_t ended = moves_.ended();
+      auto found = look();
+      if (found || (found.error() != Errno(ESTALE) && found.error() != Errno(ENOENT))) return found;
+      if (looks == kLooksMax || !moves_.wait(ended)) return found;
+    }
+  }
   Result<InodeRef> known(InodeId id);
   Result<SharedFd> directory_fd(const InodeRef& directory);
   Result<OpenedDir> open_dir(InodeId id);
@@ -177,11 +191,15 @@ class Filesystem::Impl {
   Result<EntryName> entry_of(const InodeRef& parent, const Place& place, crypto::Kind kind);
   // Verified against the inode's identity. Errors: ESTALE.
   Result<Located> locate(const InodeRef& inode);
+  Result<Located> locate_now(const InodeRef& inode);  // also from within a rename or removal
   // With dir.names() held. ENOENT if there is none.
   Result<FoundEntry> find_entry(const OpenedDir& dir, std::string_view name);
   InodeRef ref(const OpenedDir& dir, const FoundEntry& found, std::string_view name, std::uint64_t lookups);
   Result<Attr> attr_of(const InodeRef& inode, FdRef dir, const std::string& entry, const sys::Stat& stat);
   Result<Attr> attr_of(const InodeRef& inode, const Located& located);
+  Result<Attr> attr_of_removed(const InodeRef& inode, Attr last);
+  Result<Attr> change_located(const InodeRef& inode, const AttrChange& change, const timespec (&times)[2]);
+  Attr change_removed(const InodeRef& inode, Attr last, const AttrChange& change);
   std::uint64_t plain_size_of(std::uint64_t cipher_length) const;
   Status check_name(std::string_view name) const;
   Status check_writable() const;
@@ -201,6 +219,7 @@ class Filesystem::Impl {
 
   // --- attributes that are encrypted: fs_xattrs.cc -------------------------------------------------------------------
   Result<crypto::Id<struct XattrOwnerTag>> xattr_owner(const Inode& inode, FdRef dir, const std::string& entry);
+  Result<std::vector<std::string>> list_xattrs(const InodeRef& inode);
   Result<base::Bytes> get_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name);
   Status set_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name, ByteView value,
                     int flags);
@@ -209,9 +228,12 @@ class Filesystem::Impl {
   // The open file of an inode, opening it if need be. `truncate`: its content is about to go.
   Result<std::shared_ptr<FileState>> file_state(const InodeRef& inode, bool write, bool truncate);
   Result<std::shared_ptr<FileState>> open_state(const InodeRef& inode, bool write, bool truncate);
+  Result<std::shared_ptr<FileState>> open_located(const InodeRef& inode, bool write, bool truncate);
   // Held from the first look at the ciphertext file until its FileState is known to everybody. One for many inodes.
   base::Mutex& opening(const Inode& inode) { return opening_[inode.id.value % opening_.size()]; }
   Result<std::shared_ptr<FileState>> reopen_orphan(const InodeRef& inode, FdRef orphan, bool truncate);
+  static Status fallocate(FileState& file, int mode, std::uint64_t offset, std::uint64_t length);
+  Status fsync_side_file(const InodeRef& inode);
   Status write_keeping_mode(FileState& file);
   Opened make_handle(const InodeRef& inode, std::shared_ptr<FileState> file, bool may_write);
   Status write_out(const InodeRef& inode, const std::shared_ptr<FileState>& file);
@@ -220,6 +242,7 @@ class Filesystem::Impl {
   Result<HeaderFacts> facts_of(const InodeRef& inode, const sys::Stat& stat);
   // Does the header name the place where the file lies? Reported if not; EIO if strict.
   Status check_place(const InodeRef& inode, FileState& file) EXCLUDES(reported_mutex_);
+  bool is_explained_elsewhere(const InodeRef& inode, const crypto::FileHeader& header);
   // The keyed hash by which local state remembers a place.
   Result<crypto::DirId> place_hash(const InodeRef& inode);
   // An own change to attributes or names moved the ctime: what we knew of the content stays known.
@@ -271,6 +294,7 @@ class Filesystem::Impl {
   base::Mutex reported_mutex_;
   std::unordered_set<BackingId, BackingIdHash> reported_moved_ GUARDED_BY(reported_mutex_);
   std::unordered_set<BackingId, BackingIdHash> reported_unreadable_ GUARDED_BY(reported_mutex_);
+  std::unordered_set<std::string> reported_foreign_ GUARDED_BY(reported_mutex_);  // entries that are no file
   base::Mutex pinned_mutex_;
   std::unordered_set<crypto::DirId> pinned_ GUARDED_BY(pinned_mutex_);
 };

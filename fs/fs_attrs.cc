@@ -23,22 +23,26 @@ timespec resolve_now(const timespec& time) {
 
 Result<Attr> Filesystem::Impl::getattr(InodeId id) {
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
-  if (auto removed = inodes_.removed_attr(*inode)) {
-    auto file = inodes_.file_of(*inode);
-    if (!file) return *removed;
-    COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
-    removed->size = file->size();
-    removed->mode = (removed->mode & S_IFMT) | (stat.mode & 07777);
-    removed->uid = stat.uid;
-    removed->gid = stat.gid;
-    removed->blocks = stat.blocks;
-    removed->atime = stat.atime;
-    removed->mtime = stat.mtime;
-    removed->ctime = stat.ctime;
-    return *removed;
-  }
-  COFFER_ASSIGN_OR_RETURN(Located located, locate(inode));
-  return attr_of(inode, located);
+  return while_moving([&]() -> Result<Attr> {
+    if (auto removed = inodes_.removed_attr(*inode)) return attr_of_removed(inode, *removed);
+    COFFER_ASSIGN_OR_RETURN(Located located, locate_now(inode));
+    return attr_of(inode, located);
+  });
+}
+
+Result<Attr> Filesystem::Impl::attr_of_removed(const InodeRef& inode, Attr last) {
+  auto file = inodes_.file_of(*inode);
+  if (!file) return last;
+  COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
+  last.size = file->size();
+  last.mode = (last.mode & S_IFMT) | (stat.mode & 07777);
+  last.uid = stat.uid;
+  last.gid = stat.gid;
+  last.blocks = stat.blocks;
+  last.atime = stat.atime;
+  last.mtime = stat.mtime;
+  last.ctime = stat.ctime;
+  return last;
 }
 
 Status Filesystem::Impl::kill_suidgid(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
@@ -70,53 +74,67 @@ Status change_unnamed(Backing& backing, FdRef fd, const AttrChange& change) {
 
 }  // namespace
 
+Attr Filesystem::Impl::change_removed(const InodeRef& inode, Attr last, const AttrChange& change) {
+  if (change.mode) last.mode = (last.mode & S_IFMT) | (*change.mode & 07777);
+  last.uid = change.uid.value_or(last.uid);
+  last.gid = change.gid.value_or(last.gid);
+  if (change.atime) last.atime = resolve_now(*change.atime);
+  if (change.mtime) last.mtime = resolve_now(*change.mtime);
+  inodes_.set_removed(*inode, last);
+  return last;
+}
+
 Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
   COFFER_RETURN_IF_ERROR(check_writable());
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
   std::shared_ptr<FileState> file = inodes_.file_of(*inode);
+  // The kernel writes back times of files that are gone, and fails a syncfs if that fails.
   if (auto removed = inodes_.removed_attr(*inode); removed && !file && !change.size) {
-    // The kernel writes back times of files that are gone, and fails a syncfs if that fails.
-    if (change.mode) removed->mode = (removed->mode & S_IFMT) | (*change.mode & 07777);
-    removed->uid = change.uid.value_or(removed->uid);
-    removed->gid = change.gid.value_or(removed->gid);
-    if (change.atime) removed->atime = resolve_now(*change.atime);
-    if (change.mtime) removed->mtime = resolve_now(*change.mtime);
-    inodes_.set_removed(*inode, *removed);
-    return *removed;
+    return change_removed(inode, *removed, change);
   }
   if (change.size) {
     if (inode->is_directory || inode->kind != crypto::Kind::kFileOrDirectory) return Errno(EINVAL);
     const bool was_open = file != nullptr;
     COFFER_ASSIGN_OR_RETURN(file, file_state(inode, true, *change.size == 0));
-    COFFER_RETURN_IF_ERROR(file->truncate(*change.size));
+    const Status cut = file->truncate(*change.size);
     settler_->file_changed(inode, file);
+    COFFER_RETURN_IF_ERROR(cut);
     if (!was_open) COFFER_RETURN_IF_ERROR(write_out(inode, file));
   }
   if (change.kill_suidgid && file) COFFER_RETURN_IF_ERROR(kill_suidgid(inode, file));
   const timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
                              change.mtime ? resolve_now(*change.mtime) : timespec{0, UTIME_OMIT}};
-  auto located = locate(inode);
-  if (!located) {
-    if (!file) return located.error();
-    COFFER_RETURN_IF_ERROR(change_unnamed(*backing_, file->fd(), change));
-    if (change.atime || change.mtime) COFFER_RETURN_IF_ERROR(file->set_times(times));
-    return getattr(id);
+  auto changed = while_moving([&] { return change_located(inode, change, times); });
+  if (changed || (changed.error() != Errno(ESTALE) && changed.error() != Errno(ENOENT))) return changed;
+  file = inodes_.file_of(*inode);
+  if (!file) {
+    auto removed = inodes_.removed_attr(*inode);
+    return removed ? change_removed(inode, *removed, change) : changed;
   }
-  const sys::Stat before = located->stat;
+  COFFER_RETURN_IF_ERROR(change_unnamed(*backing_, file->fd(), change));
+  if (change.atime || change.mtime) COFFER_RETURN_IF_ERROR(file->set_times(times));
+  return getattr(id);
+}
+
+// All but the size. Errors: ESTALE or ENOENT, also where the entry went in the middle of it.
+Result<Attr> Filesystem::Impl::change_located(const InodeRef& inode, const AttrChange& change,
+                                              const timespec (&times)[2]) {
+  COFFER_ASSIGN_OR_RETURN(Located located, locate_now(inode));
+  const sys::Stat before = located.stat;
   if (change.uid || change.gid) {
-    COFFER_RETURN_IF_ERROR(backing_->chown(located->at(), located->entry, change.uid.value_or(static_cast<uid_t>(-1)),
+    COFFER_RETURN_IF_ERROR(backing_->chown(located.at(), located.entry, change.uid.value_or(static_cast<uid_t>(-1)),
                                            change.gid.value_or(static_cast<gid_t>(-1))));
   }
-  if (change.mode) COFFER_RETURN_IF_ERROR(set_mode(*inode, located->at(), located->entry, *change.mode));
+  if (change.mode) COFFER_RETURN_IF_ERROR(set_mode(*inode, located.at(), located.entry, *change.mode));
   if (change.atime || change.mtime) {
     // An open file keeps its time in memory too; it is not being opened now, from an older look at the disk.
     base::MutexLock lock(opening(*inode));
-    file = inodes_.file_of(*inode);
-    COFFER_RETURN_IF_ERROR(file ? file->set_times(times) : backing_->utimens(located->at(), located->entry, times));
+    auto file = inodes_.file_of(*inode);
+    COFFER_RETURN_IF_ERROR(file ? file->set_times(times) : backing_->utimens(located.at(), located.entry, times));
   }
-  COFFER_ASSIGN_OR_RETURN(located->stat, backing_->stat(located->at(), located->entry));
-  own_change(inode, before, located->stat);
-  return attr_of(inode, *located);
+  COFFER_ASSIGN_OR_RETURN(located.stat, backing_->stat(located.at(), located.entry));
+  own_change(inode, before, located.stat);
+  return attr_of(inode, located);
 }
 
 Result<std::string> Filesystem::Impl::readlink(InodeId id) {

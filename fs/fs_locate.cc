@@ -106,14 +106,20 @@ Result<OpenedDir> Filesystem::Impl::open_dir(InodeId id) {
 }
 
 Result<OpenedDir> Filesystem::Impl::open_dir(const InodeRef& directory) {
-  OpenedDir dir;
-  dir.inode = directory;
-  COFFER_ASSIGN_OR_RETURN(dir.fd, directory_fd(directory));
-  COFFER_ASSIGN_OR_RETURN(dir.ids, directory_ids_of(directory, FdRef(*dir.fd)));
-  return dir;
+  return while_moving([&]() -> Result<OpenedDir> {
+    OpenedDir dir;
+    dir.inode = directory;
+    COFFER_ASSIGN_OR_RETURN(dir.fd, directory_fd(directory));
+    COFFER_ASSIGN_OR_RETURN(dir.ids, directory_ids_of(directory, FdRef(*dir.fd)));
+    return dir;
+  });
 }
 
 Result<Located> Filesystem::Impl::locate(const InodeRef& inode) {
+  return while_moving([&] { return locate_now(inode); });
+}
+
+Result<Located> Filesystem::Impl::locate_now(const InodeRef& inode) {
   Located located;
   if (inode->id == kRootInode) {
     COFFER_ASSIGN_OR_RETURN(located.dir, directory_fd(inode));
@@ -145,7 +151,14 @@ Result<FoundEntry> Filesystem::Impl::find_entry(const OpenedDir& dir, std::strin
     // opened.
     bool right = S_ISREG(stat->mode) || (kind == crypto::Kind::kFileOrDirectory && S_ISDIR(stat->mode));
     if (!right) {
-      events_.report(EventKind::kUnreadable, fmt::format("{}: neither file nor directory", found.name.entry));
+      bool fresh;
+      {
+        base::MutexLock lock(reported_mutex_);
+        // The name holds its directory's id, so it is this directory's alone.
+        fresh = reported_foreign_.insert(found.name.entry).second;
+      }
+      if (fresh)
+        events_.report(EventKind::kUnreadable, fmt::format("{}: neither file nor directory", found.name.entry));
       continue;
     }
     found.kind = kind;

@@ -235,6 +235,9 @@ Result<Attr> Filesystem::Impl::link(InodeId id, InodeId parent, std::string_view
   COFFER_RETURN_IF_ERROR(backing_->link(from.at(), from.entry, dir.at(), made.name.entry));
   settler_->disk_changed();
   COFFER_ASSIGN_OR_RETURN(made.stat, backing_->stat(dir.at(), made.name.entry));
+  // Its header has room for one of the names, and which one that will be is open.
+  if (auto before = place_hash(inode)) known_good_.explain_place(inode->backing, *before, true);
+  known_good_.explain_place(inode->backing, names_.cipher().derived_id(made.under, made.name.full), true);
   own_change(inode, from.stat, made.stat);
   InodeRef linked = ref(dir, made, name, 1);
   auto attr = attr_of(linked, dir.at(), made.name.entry, made.stat);
@@ -263,7 +266,7 @@ void Filesystem::Impl::entry_removed(const OpenedDir& dir, std::string_view name
   if (!last_name) {
     auto after = inodes_.file_of(*inode) ? backing_->stat(inodes_.file_of(*inode)->fd()) : Errno(ESTALE);
     if (!after) {
-      auto located = locate(inode);
+      auto located = locate_now(inode);
       if (located) after = located->stat;
     }
     if (after) own_change(inode, found.stat, *after);
@@ -285,6 +288,7 @@ Status Filesystem::Impl::unlink(InodeId parent, std::string_view name) {
   COFFER_ASSIGN_OR_RETURN(FoundEntry found, find_entry(dir, name));
   if (found.is_directory()) return Errno(EISDIR);
   keep_orphan(dir, found);
+  const Moves::UnderWay moving(moves_);
   COFFER_RETURN_IF_ERROR(backing_->unlink(dir.at(), found.name.entry));
   entry_removed(dir, name, found);
   return base::ok();
@@ -337,6 +341,7 @@ Status Filesystem::Impl::rmdir(InodeId parent, std::string_view name) {
   base::WriterLock lock(dir.names());
   COFFER_ASSIGN_OR_RETURN(FoundEntry found, find_entry(dir, name));
   if (!found.is_directory()) return Errno(ENOTDIR);
+  const Moves::UnderWay moving(moves_);
   Status removed = backing_->rmdir(dir.at(), found.name.entry);
   if (!removed && removed.error() == Errno(ENOTEMPTY)) {
     COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(dir.at(), found.name.entry, O_PATH | O_DIRECTORY));

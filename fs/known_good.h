@@ -7,6 +7,7 @@
 
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "base/mutex.h"
 #include "base/sys.h"
@@ -25,9 +26,10 @@ class KnownGood {
   void carry_over(const base::sys::Stat& before, const base::sys::Stat& after) EXCLUDES(mutex_);
   void erase(const BackingId& id) EXCLUDES(mutex_);
 
-  // We moved this file to a place that its header does not name: no reason to report it there. `place` is the keyed
-  // hash of its parent's id and its ciphertext name.
-  void explain_place(const BackingId& id, const crypto::DirId& place) EXCLUDES(mutex_);
+  // We moved or linked this file to a place that its header does not name: no reason to report it there. `place` is the
+  // keyed hash of its parent's id and its ciphertext name. It takes the place of others unless it is one of several, as
+  // of a file with hard links.
+  void explain_place(const BackingId& id, const crypto::DirId& place, bool one_of_several) EXCLUDES(mutex_);
   bool is_explained(const BackingId& id, const crypto::DirId& place) const EXCLUDES(mutex_);
 
   // From and to `file_name` in the local state folder. A missing or damaged file is an empty memory; saving writes a
@@ -49,7 +51,8 @@ class KnownGood {
 
   mutable base::Mutex mutex_;
   std::unordered_map<BackingId, State, BackingIdHash> states_ GUARDED_BY(mutex_);
-  std::unordered_map<BackingId, crypto::DirId, BackingIdHash> places_ GUARDED_BY(mutex_);
+  static constexpr std::size_t kPlacesMax = 16;  // of one file; past it the oldest goes
+  std::unordered_map<BackingId, std::vector<crypto::DirId>, BackingIdHash> places_ GUARDED_BY(mutex_);
 };
 
 }  // namespace coffer::fs

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
 #include <random>
 #include <thread>
 
@@ -305,6 +306,27 @@ TEST(OpenFiles, AnUnlinkedFileLivesUntilItsLastHandleGoes) {
   ASSERT_TRUE(vault.fs().flush(made->opened.handle));
   vault.fs().release(made->opened.handle);
   EXPECT_TRUE(vault.list("").empty());
+}
+
+// A file that stays open reaches the disk by itself, every time that it is changed.
+TEST(OpenFiles, AreWrittenOutAgainAndAgain) {
+  TestVault vault;
+  auto made = vault.fs().create(fs::kRootInode, "f", 0600, O_RDWR, TestVault::caller());
+  ASSERT_TRUE(made);
+  const auto reaches = [&](std::uint64_t size) {
+    const std::uint64_t below = 512 + size + size / 16384 * 36 + 36;
+    for (int i = 0; i < 80; ++i) {
+      if (std::filesystem::file_size(vault.below("f")) == below) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return false;
+  };
+  ASSERT_TRUE(vault.fs().write(made->opened.handle, 0, base::as_bytes("one"), {}));
+  EXPECT_TRUE(reaches(3));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));  // the settler finds it clean
+  ASSERT_TRUE(vault.fs().write(made->opened.handle, 3, base::as_bytes("two"), {}));
+  EXPECT_TRUE(reaches(6));
+  vault.fs().release(made->opened.handle);
 }
 
 // Whether the disk is as we know it must not be judged by a look at it from before somebody else's write.
