@@ -4,6 +4,7 @@
 // and find nothing, or another. They ask here whether that can be the reason, and look again.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "base/mutex.h"
@@ -25,10 +26,7 @@ class Moves {
   };
 
   // How many have ended so far; to be read before looking.
-  std::uint64_t ended() const EXCLUDES(mutex_) {
-    base::MutexLock lock(mutex_);
-    return ended_;
-  }
+  std::uint64_t ended() const { return ended_; }
   // Has an entry been under way at any time since `ended` was read? Then waits for it, and it is worth looking again.
   bool wait(std::uint64_t ended) EXCLUDES(mutex_) {
     base::MutexLock lock(mutex_);
@@ -48,10 +46,10 @@ class Moves {
     change_.notify_all();
   }
 
-  mutable base::Mutex mutex_;  // a leaf
+  base::Mutex mutex_;  // a leaf
   base::CondVar change_;
   std::uint64_t begun_ GUARDED_BY(mutex_) = 0;
-  std::uint64_t ended_ GUARDED_BY(mutex_) = 0;
+  std::atomic<std::uint64_t> ended_{0};  // changes under mutex_
 };
 
 }  // namespace coffer::fs
