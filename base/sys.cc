@@ -1,8 +1,12 @@
 #include "base/sys.h"
 
 #include <linux/openat2.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/fanotify.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -12,6 +16,8 @@
 
 namespace coffer::base::sys {
 namespace {
+
+constexpr long kSysFchmodat2 = 452;  // newer than Debian 12's headers; the same everywhere but on alpha
 
 // Repeats a call that a signal interrupted. Not for close() and not for calls that may have done part of their work.
 template <class Call>
@@ -54,6 +60,9 @@ class ProcPath {
   std::array<char, 320> text_;  // a name has at most 255 bytes
   bool is_entry_ = false;
 };
+
+bool is_empty(const char* name) { return name[0] == '\0'; }
+int empty_path(const char* name) { return is_empty(name) ? AT_EMPTY_PATH : 0; }
 
 timespec to_timespec(const statx_timestamp& t) { return {t.tv_sec, t.tv_nsec}; }
 
@@ -155,7 +164,9 @@ Result<Bytes> read_file(FdRef dir, const char* name, std::size_t limit) {
   return content;
 }
 
-Result<Stat> statx(FdRef dir, const char* name) { return statx_with(dir.get(), name, AT_SYMLINK_NOFOLLOW); }
+Result<Stat> statx(FdRef dir, const char* name) {
+  return statx_with(dir.get(), name, AT_SYMLINK_NOFOLLOW | empty_path(name));
+}
 Result<Stat> statx(FdRef fd) { return statx_with(fd.get(), "", AT_EMPTY_PATH); }
 
 Status mkdirat(FdRef dir, const char* name, mode_t mode) {
@@ -175,7 +186,11 @@ Status fchmod(FdRef fd, mode_t mode) {
 }
 
 Status fchmodat(FdRef dir, const char* name, mode_t mode) {
-  // fchmodat() follows links and has no flag against it before Linux 6.6; an O_PATH descriptor and /proc do not.
+  if (is_empty(name)) return fchmod(dir, mode);
+  // fchmodat() follows links and has no flag against it; fchmodat2() has, since Linux 6.6 (glibc since 2.39). Before,
+  // and to tell what a link is, an O_PATH descriptor and /proc do not follow either.
+  Status changed = status_of([&] { return ::syscall(kSysFchmodat2, dir.get(), name, mode, AT_SYMLINK_NOFOLLOW); });
+  if (changed || (changed.error() != Errno(ENOSYS) && changed.error() != Errno(EOPNOTSUPP))) return changed;
   COFFER_ASSIGN_OR_RETURN(UniqueFd fd, openat(dir, name, O_PATH));
   COFFER_ASSIGN_OR_RETURN(Stat attributes, statx(fd));
   if (S_ISLNK(attributes.mode)) return Errno(ELOOP);
@@ -184,12 +199,13 @@ Status fchmodat(FdRef dir, const char* name, mode_t mode) {
 }
 
 Status fchownat(FdRef dir, const char* name, uid_t uid, gid_t gid) {
-  return status_of([&] { return ::fchownat(dir.get(), name, uid, gid, AT_SYMLINK_NOFOLLOW); });
+  return status_of([&] { return ::fchownat(dir.get(), name, uid, gid, AT_SYMLINK_NOFOLLOW | empty_path(name)); });
 }
 Status fchown(FdRef fd, uid_t uid, gid_t gid) {
   return status_of([&] { return ::fchown(fd.get(), uid, gid); });
 }
 Status utimensat(FdRef dir, const char* name, const timespec times[2]) {
+  if (is_empty(name)) return futimens(dir, times);
   return status_of([&] { return ::utimensat(dir.get(), name, times, AT_SYMLINK_NOFOLLOW); });
 }
 Status futimens(FdRef fd, const timespec times[2]) {
@@ -224,10 +240,11 @@ Result<struct statvfs> fstatvfs(FdRef fd) {
 }
 
 Result<Bytes> getxattr(FdRef dir, const char* name, const char* attribute) {
-  ProcPath path(dir, name);
+  const ProcPath path(dir, name);
   Bytes value(256);
   for (;;) {
     ssize_t n = retry([&] {
+      if (is_empty(name)) return ::fgetxattr(dir.get(), attribute, value.data(), value.size());
       return path.is_entry() ? ::lgetxattr(path.c_str(), attribute, value.data(), value.size())
                              : ::getxattr(path.c_str(), attribute, value.data(), value.size());
     });
@@ -242,26 +259,29 @@ Result<Bytes> getxattr(FdRef dir, const char* name, const char* attribute) {
 }
 
 Status setxattr(FdRef dir, const char* name, const char* attribute, ByteView value, int flags) {
-  ProcPath path(dir, name);
+  const ProcPath path(dir, name);
   return status_of([&] {
+    if (is_empty(name)) return ::fsetxattr(dir.get(), attribute, value.data(), value.size(), flags);
     return path.is_entry() ? ::lsetxattr(path.c_str(), attribute, value.data(), value.size(), flags)
                            : ::setxattr(path.c_str(), attribute, value.data(), value.size(), flags);
   });
 }
 
 Status removexattr(FdRef dir, const char* name, const char* attribute) {
-  ProcPath path(dir, name);
+  const ProcPath path(dir, name);
   return status_of([&] {
+    if (is_empty(name)) return ::fremovexattr(dir.get(), attribute);
     return path.is_entry() ? ::lremovexattr(path.c_str(), attribute) : ::removexattr(path.c_str(), attribute);
   });
 }
 
 Result<std::vector<std::string>> listxattr(FdRef dir, const char* name) {
-  ProcPath path(dir, name);
+  const ProcPath path(dir, name);
   std::vector<char> names(1024);
   ssize_t n;
   for (;;) {
     n = retry([&] {
+      if (is_empty(name)) return ::flistxattr(dir.get(), names.data(), names.size());
       return path.is_entry() ? ::llistxattr(path.c_str(), names.data(), names.size())
                              : ::listxattr(path.c_str(), names.data(), names.size());
     });
@@ -293,6 +313,67 @@ Result<std::vector<DirEntry>> read_directory(FdRef fd) {
     if (name == "." || name == "..") continue;
     entries.push_back({std::move(name), entry->d_ino, entry->d_type});
   }
+}
+
+Result<UniqueFd> fanotify_group() {
+  return fd_of([] {
+    return ::fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY | O_CLOEXEC);
+  });
+}
+
+// By "." and not by the descriptor itself: that may be an O_PATH one, which the call does not take.
+Status fanotify_mark(FdRef group, FdRef directory, std::uint64_t mask) {
+  return status_of(
+      [&] { return ::fanotify_mark(group.get(), FAN_MARK_ADD | FAN_MARK_ONLYDIR, mask, directory.get(), "."); });
+}
+Status fanotify_unmark(FdRef group, FdRef directory, std::uint64_t mask) {
+  return status_of(
+      [&] { return ::fanotify_mark(group.get(), FAN_MARK_REMOVE | FAN_MARK_ONLYDIR, mask, directory.get(), "."); });
+}
+
+Result<std::string> file_handle(FdRef fd) {
+  constexpr int kForEvents = 0x200;  // AT_HANDLE_FID, Linux 6.5: as events have it, also where it opens nothing
+  alignas(::file_handle) std::array<char, sizeof(::file_handle) + MAX_HANDLE_SZ> memory{};
+  auto* handle = reinterpret_cast<::file_handle*>(memory.data());
+  auto ask = [&](int flags) {
+    int mount_id = 0;
+    handle->handle_bytes = MAX_HANDLE_SZ;
+    return status_of([&] { return ::name_to_handle_at(fd.get(), "", handle, &mount_id, AT_EMPTY_PATH | flags); });
+  };
+  Status got = ask(kForEvents);
+  if (!got && got.error() == Errno(EINVAL)) got = ask(0);
+  if (!got) return got.error();
+  std::string text(reinterpret_cast<const char*>(&handle->handle_type), sizeof handle->handle_type);
+  return text.append(reinterpret_cast<const char*>(handle->f_handle), handle->handle_bytes);
+}
+
+Result<std::size_t> read_some(FdRef fd, ByteSpan out) {
+  ssize_t n = retry([&] { return ::read(fd.get(), out.data(), out.size()); });
+  if (n < 0) return Errno::last();
+  return static_cast<std::size_t>(n);
+}
+
+Result<UniqueFd> eventfd() {
+  return fd_of([] { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); });
+}
+void eventfd_signal(FdRef event) {
+  static_cast<void>(retry([&] { return ::eventfd_write(event.get(), 1); }));
+}
+void eventfd_clear(FdRef event) {
+  eventfd_t count = 0;
+  static_cast<void>(retry([&] { return ::eventfd_read(event.get(), &count); }));
+}
+
+Readable wait_readable(FdRef first, FdRef second, std::optional<std::chrono::milliseconds> timeout) {
+  pollfd both[2] = {{first.get(), POLLIN, 0}, {second.get(), POLLIN, 0}};
+  if (::poll(both, 2, timeout ? static_cast<int>(timeout->count()) : -1) <= 0) return {};
+  return {both[0].revents != 0, both[1].revents != 0};
+}
+
+Result<std::uint64_t> filesystem_type(FdRef fd) {
+  struct statfs about;
+  if (retry([&] { return ::fstatfs(fd.get(), &about); }) < 0) return Errno::last();
+  return static_cast<std::uint64_t>(static_cast<unsigned long>(about.f_type));
 }
 
 }  // namespace coffer::base::sys

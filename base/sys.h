@@ -10,6 +10,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -35,6 +36,9 @@ Result<std::size_t> pread_full(FdRef fd, ByteSpan out, std::uint64_t offset);
 Status pwrite_full(FdRef fd, ByteView in, std::uint64_t offset);
 Status pwritev_full(FdRef fd, std::vector<iovec> parts, std::uint64_t offset);
 Result<Bytes> read_file(FdRef dir, const char* name, std::size_t limit);  // EFBIG above the limit
+
+// In the calls on attributes and extended attributes of an entry, the name "" stands for what the descriptor itself is,
+// which must be open for more than O_PATH then (except for statx).
 
 // Attributes of an entry or descriptor, with birth time (zero where the file system has none).
 struct Stat {
@@ -88,5 +92,30 @@ struct DirEntry {
   unsigned char type;  // DT_*
 };
 Result<std::vector<DirEntry>> read_directory(FdRef fd);
+
+// --- being told of changes: fanotify(7)
+// -------------------------------------------------------------------------------- A group that names directory and
+// entry of each event (FAN_REPORT_DFID_NAME); not blocking. Errors: ENOSYS, EINVAL (kernel too old), EPERM, EMFILE (too
+// many groups of this user).
+Result<UniqueFd> fanotify_group();
+// Has the group told of what happens to `directory` and its entries, or no more. Errors: ENOSPC (too many marks),
+// ENODEV, EOPNOTSUPP (its file system has no handles), EACCES (it cannot be listed).
+Status fanotify_mark(FdRef group, FdRef directory, std::uint64_t mask);
+Status fanotify_unmark(FdRef group, FdRef directory, std::uint64_t mask);
+// What names a file in such events, type and bytes: the same as long as the file exists. Errors: EOPNOTSUPP.
+Result<std::string> file_handle(FdRef fd);
+// One read(2). Errors: EAGAIN.
+Result<std::size_t> read_some(FdRef fd, ByteSpan out);
+Result<UniqueFd> eventfd();        // a counter to wake a poller with; not blocking
+void eventfd_signal(FdRef event);  // never fails for lack of anything
+void eventfd_clear(FdRef event);
+// Which of the two is readable; neither once `timeout` is over, or when a signal came. No timeout: waits for ever.
+struct Readable {
+  bool first = false;
+  bool second = false;
+};
+Readable wait_readable(FdRef first, FdRef second, std::optional<std::chrono::milliseconds> timeout);
+// statfs(2)'s f_type: which kind of file system.
+Result<std::uint64_t> filesystem_type(FdRef fd);
 
 }  // namespace coffer::base::sys

@@ -29,17 +29,49 @@ void Directory::set_ids(std::vector<crypto::DirId> ids, std::vector<PinFile> pin
   pins_ = std::move(pins);
 }
 
-bool Directory::find_odd(const std::string& shown, DecodedEntry& entry) const {
+std::optional<DecodedEntry> Directory::find_odd(const std::string& shown) const {
   base::MutexLock lock(mutex_);
   auto found = odd_.find(shown);
-  if (found == odd_.end()) return false;
-  entry = found->second;
-  return true;
+  if (found == odd_.end()) return std::nullopt;
+  return found->second;
 }
 
-void Directory::set_odd(std::map<std::string, DecodedEntry> odd) {
+std::map<std::string, DecodedEntry> Directory::odd() const {
   base::MutexLock lock(mutex_);
+  return odd_;
+}
+
+std::uint64_t Directory::generation() const {
+  base::MutexLock lock(mutex_);
+  return generation_;
+}
+
+void Directory::keep_odd(std::map<std::string, DecodedEntry> odd) {
+  has_odd_ = !odd.empty();
   odd_ = std::move(odd);
+}
+
+void Directory::set_read(std::uint64_t generation, std::vector<crypto::DirId> ids, std::vector<PinFile> pins,
+                         std::map<std::string, DecodedEntry> odd) {
+  base::MutexLock lock(mutex_);
+  if (generation != generation_) return;
+  keep_odd(std::move(odd));
+  if (ids_) return;
+  ids_ = std::make_shared<const std::vector<crypto::DirId>>(std::move(ids));
+  pins_ = std::move(pins);
+}
+
+void Directory::set_odd(std::uint64_t generation, std::map<std::string, DecodedEntry> odd) {
+  base::MutexLock lock(mutex_);
+  if (generation == generation_) keep_odd(std::move(odd));
+}
+
+void Directory::forget() {
+  base::MutexLock lock(mutex_);
+  ++generation_;
+  ids_.reset();
+  pins_.clear();
+  keep_odd({});
 }
 
 std::vector<crypto::DirId> directory_ids(const crypto::DirId& derived, const std::vector<PinFile>& pins) {
@@ -61,15 +93,14 @@ std::vector<crypto::DirId> directory_ids(const crypto::DirId& derived, const std
 
 namespace {
 
-// The order in which entries of one name claim it: kind first (5.1), then the surer id, then undecorated before
-// decorated.
+// The order in which undecorated entries of one name claim it: FORMAT.md 5.4.
 auto claim(const ShownEntry& entry, const std::vector<crypto::DirId>& ids) {
   auto id = std::find(ids.begin(), ids.end(), entry.decoded.under) - ids.begin();
-  return std::tuple(entry.decoded.decorated, entry.decoded.kind, id, std::string_view(entry.decoded.entry));
+  return std::tuple(entry.decoded.kind, id, entry.decoded.other_case, std::string_view(entry.decoded.entry));
 }
 
 std::string label_of(const DecodedEntry& entry) {
-  if (entry.decorated) return entry.decoration;
+  if (entry.decorated || entry.other_case) return entry.decoration;
   switch (entry.kind) {
     case crypto::Kind::kSymlink:
       return "symlink";
@@ -82,6 +113,10 @@ std::string label_of(const DecodedEntry& entry) {
 }
 
 }  // namespace
+
+bool is_odd(const ShownEntry& entry, const std::vector<crypto::DirId>& ids) {
+  return !entry.decoded.is_shown_as(entry.shown) || entry.decoded.other_case || entry.decoded.under != ids.front();
+}
 
 std::vector<ShownEntry> name_listing(std::vector<ShownEntry> entries, const std::vector<crypto::DirId>& ids,
                                      std::map<std::string, DecodedEntry>& odd) {
@@ -97,8 +132,8 @@ std::vector<ShownEntry> name_listing(std::vector<ShownEntry> entries, const std:
     auto at = owner.find(entry.decoded.name);
     if (at != owner.end() && at->second == i) {
       entry.shown = entry.decoded.name;
-      // Found by computing its entry name unless it lies under another id than new names do.
-      if (entry.decoded.under != ids.front()) odd.emplace(entry.shown, entry.decoded);
+      // Found by computing its entry name unless it lies under another id than new names do, or in other case.
+      if (is_odd(entry, ids)) odd.emplace(entry.shown, entry.decoded);
       continue;
     }
     entry.shown = conflict_name(entry.decoded.name, label_of(entry.decoded));

@@ -2,8 +2,11 @@
 // not lie under their computed name. FORMAT.md section 6.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +30,11 @@ class Directory {
   // own.
   base::SharedMutex names;
 
+  // Is the kernel of this machine telling us what others change in it? (fs/vault_watch.h)
+  enum class Watch : unsigned char { kNotYet, kWatched, kRefused };
+  std::atomic<Watch> watch{Watch::kNotYet};
+  std::string watch_handle;  // written by VaultWatch before kWatched, constant after
+
   // nullptr until known. Never empty; the first is the one new names use.
   DirectoryIds ids() const EXCLUDES(mutex_);
   std::vector<PinFile> pins() const EXCLUDES(mutex_);
@@ -36,11 +44,25 @@ class Directory {
 
   // Entries shown under a name that is not theirs: conflict copies and names of several kinds or ids. Refreshed at each
   // listing.
-  bool find_odd(const std::string& shown, DecodedEntry& entry) const EXCLUDES(mutex_);
-  void set_odd(std::map<std::string, DecodedEntry> odd) EXCLUDES(mutex_);
+  std::optional<DecodedEntry> find_odd(const std::string& shown) const EXCLUDES(mutex_);
+  bool has_odd() const { return has_odd_.load(std::memory_order_acquire); }
+  std::map<std::string, DecodedEntry> odd() const EXCLUDES(mutex_);
+
+  // Whoever reads the folder takes the generation first. What it read is not kept if somebody else changed the folder
+  // meanwhile (forget()); for ids and pins the first to say counts, as with set_ids_once().
+  std::uint64_t generation() const EXCLUDES(mutex_);
+  void set_read(std::uint64_t generation, std::vector<crypto::DirId> ids, std::vector<PinFile> pins,
+                std::map<std::string, DecodedEntry> odd) EXCLUDES(mutex_);
+  void set_odd(std::uint64_t generation, std::map<std::string, DecodedEntry> odd) EXCLUDES(mutex_);
+  // Ids, pins and odd entries have to be read again.
+  void forget() EXCLUDES(mutex_);
 
  private:
+  void keep_odd(std::map<std::string, DecodedEntry> odd) REQUIRES(mutex_);
+
   mutable base::Mutex mutex_;
+  std::uint64_t generation_ GUARDED_BY(mutex_) = 0;
+  std::atomic<bool> has_odd_{false};
   DirectoryIds ids_ GUARDED_BY(mutex_);
   std::vector<PinFile> pins_ GUARDED_BY(mutex_);  // all in the folder that are ours, fitting or not
   std::map<std::string, DecodedEntry> odd_ GUARDED_BY(mutex_);
@@ -57,6 +79,8 @@ struct ShownEntry {
   std::uint64_t ino = 0;
   unsigned char type = 0;  // DT_* of the ciphertext entry
 };
+// Its entry name is not what computing it from the name that it is shown by gives.
+bool is_odd(const ShownEntry& entry, const std::vector<crypto::DirId>& ids);
 std::vector<ShownEntry> name_listing(std::vector<ShownEntry> entries, const std::vector<crypto::DirId>& ids,
                                      std::map<std::string, DecodedEntry>& odd);
 

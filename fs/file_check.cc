@@ -31,7 +31,7 @@ Status FileState::confirm() {
   }
   trust_ = Trust::kConfirmed;
   auto now = context_.backing.stat(fd_);
-  if (now && sys::nanoseconds(now->ctime) == own_ctime_ns_ && now->size == own_length_) {
+  if (now && is_own_state(*now)) {
     context_.known_good.insert(*now);
   }
   return base::ok();
@@ -64,7 +64,7 @@ Result<crypto::Sums> FileState::stored_sums() {
   for (std::uint64_t first = 0; first < count;) {
     if (context_.stopping) return Errno(EINTR);
     std::uint64_t begin = geometry.record_begin({first}).value;
-    if (prefetched_.size() < own_length_) {
+    if (prefetched_.size() < own_stat_.size) {
       // A hole of the file below holds only hole records: jump over it.
       auto data = context_.backing.seek(fd_, begin, SEEK_DATA);
       if (!data && data.error() == Errno(ENXIO)) break;

@@ -11,14 +11,10 @@ namespace {
 // Records read and opened at once.
 constexpr std::uint64_t kRecordsPerRead = 64;
 
-base::Bytes& record_buffer() {
-  thread_local base::Bytes buffer;
-  return buffer;
-}
-
 }  // namespace
 
 Result<std::size_t> FileState::read(std::uint64_t offset, ByteSpan out) {
+  COFFER_RETURN_IF_ERROR(check_not_lost());
   if (trust_ == Trust::kPoisoned) return Errno(EIO);
   if (trust_ == Trust::kUnconfirmed && size() <= kCheckFirstMax) COFFER_RETURN_IF_ERROR(confirm());
   for (;;) {
@@ -87,15 +83,13 @@ Status FileState::read_stored(std::uint64_t first, std::uint64_t last, std::uint
   const std::uint64_t begin = geometry.record_begin({first}).value;
   const std::size_t want = static_cast<std::size_t>(geometry.record_begin({last}).value - begin) +
                            geometry.chunk_length({last}, stored_size_) + geometry.overhead();
-  base::Bytes& records = record_buffer();
-  if (records.size() < want) records.resize(want);
-  COFFER_ASSIGN_OR_RETURN(std::size_t got, stored_bytes(begin, ByteSpan(records).first(want)));
+  base::Scratch records(want);
+  COFFER_ASSIGN_OR_RETURN(std::size_t got, stored_bytes(begin, records.span()));
   if (got != want) return damaged(fmt::format("chunk {}: the file is shorter than when it was opened", last));
-  base::Bytes whole;  // a chunk of which only a part is wanted
   for (std::uint64_t index = first; index <= last; ++index) {
     const std::uint32_t length = geometry.chunk_length({index}, stored_size_);
-    ByteView record = ByteView(records).subspan(static_cast<std::size_t>(geometry.record_begin({index}).value - begin),
-                                                length + geometry.overhead());
+    ByteView record = records.view().subspan(static_cast<std::size_t>(geometry.record_begin({index}).value - begin),
+                                             length + geometry.overhead());
     const std::uint64_t chunk_begin = index * chunk_size;
     const std::uint64_t from = std::max(offset, chunk_begin);
     const std::uint64_t to = std::min(offset + out.size(), chunk_begin + chunk_size);
@@ -104,12 +98,12 @@ Status FileState::read_stored(std::uint64_t first, std::uint64_t last, std::uint
       COFFER_RETURN_IF_ERROR(open_record(index, record, target));
       continue;
     }
-    whole.resize(length);
-    COFFER_RETURN_IF_ERROR(open_record(index, record, whole));
+    base::Scratch whole(length);  // of which only a part is wanted
+    COFFER_RETURN_IF_ERROR(open_record(index, record, whole.span()));
     // A stored record may be shorter than its chunk has become: the rest is zeros.
     std::size_t skip = static_cast<std::size_t>(from - chunk_begin);
     std::size_t have = length > skip ? std::min<std::size_t>(target.size(), length - skip) : 0;
-    std::copy_n(whole.data() + skip, have, target.data());
+    std::copy_n(whole.view().data() + skip, have, target.data());
     std::fill(target.begin() + static_cast<std::ptrdiff_t>(have), target.end(), base::Byte{0});
   }
   return base::ok();

@@ -57,8 +57,9 @@ std::shared_ptr<FileState> FileState::create(FileContext& context, UniqueFd fd, 
 }
 
 Result<std::shared_ptr<FileState>> FileState::open(FileContext& context, UniqueFd fd, const sys::Stat& stat,
-                                                   std::string label, bool writable, const HeaderFacts* replace) {
-  auto read = read_header(context, fd, stat, label);
+                                                   crypto::Kind kind, std::string label, bool writable,
+                                                   const HeaderFacts* replace) {
+  auto read = read_header(context, fd, stat, kind, label);
   if (!read && !(replace != nullptr && writable && read.error() == Errno(EIO))) return read.error();
   std::shared_ptr<FileState> file(new FileState(context, std::move(fd), std::move(label), writable));
   base::WriterLock lock(file->mutex_);
@@ -100,12 +101,13 @@ void FileState::adopt(HeaderRead read, const sys::Stat& stat) {
   header_stored_ = true;
   header_dirty_ = false;
   mtime_ = stat.mtime;
-  note_stat(stat);
+  own_stat_ = stat;
+  tail_.reset();
   trust_ = context_.known_good.contains(stat) ? Trust::kConfirmed : Trust::kUnconfirmed;
 }
 
 Result<FileState::HeaderRead> FileState::read_header(FileContext& context, FdRef fd, const sys::Stat& stat,
-                                                     const std::string& label) {
+                                                     crypto::Kind kind, const std::string& label) {
   // Header and first record in one read: for most files that is all there is.
   crypto::Geometry usual(context.config.suite, context.config.chunk_size);
   std::size_t want =
@@ -125,6 +127,8 @@ Result<FileState::HeaderRead> FileState::read_header(FileContext& context, FdRef
   result.cipher = std::make_shared<FileCipher>(context.keys, *clear);
   auto header = crypto::decode(bytes, context.config.vault, result.cipher->keys);
   if (!header) return fail(explain(header.error()));
+  // No operation makes this: somebody put a link where a file was, or the reverse.
+  if (header->kind != kind) return fail("its header says another kind of file than its name");
   result.header = *header;
   if (header->clear.cipher_length != stat.size || result.cipher->geometry.plain_size(stat.size) != header->plain_size) {
     return fail(fmt::format("incomplete: {} bytes, its header says {}", stat.size, header->clear.cipher_length));
@@ -200,36 +204,57 @@ void FileState::update_facts(const HeaderFacts& facts) {
   if (!dirty_since_) dirty_since_ = Clock::now();
 }
 
-void FileState::note_stat(const sys::Stat& stat) {
-  own_ctime_ns_ = sys::nanoseconds(stat.ctime);
-  own_length_ = stat.size;
+void FileState::anticipate_facts(mode_t mode, uid_t uid, gid_t gid) {
+  base::WriterLock lock(mutex_);
+  if (!dirty_since_) return;  // the header in memory is the one on disk, and that one is not changed for this
+  header_.mode = mode;
+  header_.uid = uid;
+  header_.gid = gid;
+}
+
+bool FileState::is_settled_at(const crypto::DirId& parent, std::string_view name) const {
+  base::ReaderLock lock(mutex_);
+  return !dirty_since_ && header_.parent == parent && header_.name == name && header_.mode == own_stat_.mode &&
+         header_.uid == own_stat_.uid && header_.gid == own_stat_.gid && header_.mtime == to_timestamp(own_stat_.mtime);
+}
+
+sys::Stat FileState::disk_stat() const {
+  base::ReaderLock lock(mutex_);
+  return own_stat_;
+}
+
+bool FileState::is_own_state(const sys::Stat& stat) const {
+  return sys::nanoseconds(own_stat_.ctime) == sys::nanoseconds(stat.ctime) && own_stat_.size == stat.size;
 }
 
 void FileState::note_own_change(const sys::Stat& stat) {
   base::WriterLock lock(mutex_);
-  note_stat(stat);
+  own_stat_ = stat;
 }
 
-bool FileState::is_known(const sys::Stat& stat) const {
-  return own_ctime_ns_ == sys::nanoseconds(stat.ctime) && own_length_ == stat.size;
+bool FileState::knows(const sys::Stat& stat) const {
+  base::ReaderLock lock(mutex_);
+  return is_own_state(stat);
 }
 
-// The disk is looked at under the lock: from outside it might be seen between two steps of a write_out(), or before
-// one.
-Result<std::optional<sys::Stat>> FileState::refresh() {
+Status FileState::check_not_lost() const {
+  if (lost_) return Errno(EIO);
+  return base::ok();
+}
+
+Status FileState::refresh(const sys::Stat& seen) {
   {
     base::ReaderLock lock(mutex_);
-    if (dirty_since_) return std::optional<sys::Stat>{};
-    COFFER_ASSIGN_OR_RETURN(const sys::Stat stat, context_.backing.stat(fd_));
-    if (is_known(stat)) return std::optional(stat);
+    if (dirty_since_ || is_own_state(seen)) return base::ok();
   }
   base::WriterLock lock(mutex_);
-  if (dirty_since_) return std::optional<sys::Stat>{};
+  if (dirty_since_) return base::ok();
+  // Looked at again under the lock: what was seen from outside may be from before, or amid, a write_out() of ours.
   COFFER_ASSIGN_OR_RETURN(const sys::Stat stat, context_.backing.stat(fd_));
-  if (is_known(stat)) return std::optional(stat);
-  COFFER_ASSIGN_OR_RETURN(HeaderRead read, read_header(context_, fd_, stat, label_));
+  if (is_own_state(stat)) return base::ok();
+  COFFER_ASSIGN_OR_RETURN(HeaderRead read, read_header(context_, fd_, stat, header_.kind, label_));
   adopt(std::move(read), stat);
-  return std::optional<sys::Stat>{};
+  return base::ok();
 }
 
 }  // namespace coffer::fs

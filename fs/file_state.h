@@ -15,10 +15,13 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/scratch.h"
 #include "crypto/chunk_cipher.h"
 #include "crypto/file_header.h"
 #include "crypto/geometry.h"
@@ -73,16 +76,22 @@ class FileState {
   // A file just created, empty below: gets a new id; its header is written at the first write_out().
   static std::shared_ptr<FileState> create(FileContext& context, UniqueFd fd, const sys::Stat& stat, std::string label,
                                            const HeaderFacts& facts);
-  // `label` names the ciphertext file in the log. With `replace`, a file that cannot be read (incomplete, damaged
+  // `kind` is what the entry's name says; a header that says another is EIO. `label` names the ciphertext file in the
+  // log. With `replace`, a file that cannot be read (incomplete, damaged
   // header) starts anew instead of failing: the caller is about to truncate it to nothing. Errors: EIO, and those of
   // reading.
   static Result<std::shared_ptr<FileState>> open(FileContext& context, UniqueFd fd, const sys::Stat& stat,
-                                                 std::string label, bool writable, const HeaderFacts* replace);
+                                                 crypto::Kind kind, std::string label, bool writable,
+                                                 const HeaderFacts* replace);
   ~FileState();
   FileState(const FileState&) = delete;
   FileState& operator=(const FileState&) = delete;
 
   FdRef fd() const { return fd_; }
+  // The same for callers that outlive their hold on the file.
+  static std::shared_ptr<const UniqueFd> shared_fd(const std::shared_ptr<FileState>& file) {
+    return {file, &file->fd_};
+  }
   bool writable() const { return writable_; }
   const std::string& label() const { return label_; }
   crypto::FileId file_id() const EXCLUDES(mutex_);
@@ -117,11 +126,17 @@ class FileState {
   Status set_times(const timespec (&times)[2]) EXCLUDES(mutex_);
   // Brings header fields up to date; written at the next write_out() if any differ.
   void update_facts(const HeaderFacts& facts) EXCLUDES(mutex_);
+  // Mode and owner as they are now, for the next header that is written; no header is written for their sake.
+  void anticipate_facts(mode_t mode, uid_t uid, gid_t gid) EXCLUDES(mutex_);
+  // Everything is written, and the header names this place, mode and owner: settling would change nothing.
+  bool is_settled_at(const crypto::DirId& parent, std::string_view name) const EXCLUDES(mutex_);
+  // The state of the ciphertext file as of our last look or change.
+  sys::Stat disk_stat() const EXCLUDES(mutex_);
   // The disk is in a state that our own doing explains.
   void note_own_change(const sys::Stat& stat) EXCLUDES(mutex_);
-  // If somebody else changed the file below: reads it anew, but only if nothing is held here. Otherwise the state of
-  // the disk, which is the one we know; none while something is held. Errors: as open().
-  Result<std::optional<sys::Stat>> refresh() EXCLUDES(mutex_);
+  // If somebody else changed the file below: reads it anew (only if nothing is held here). `seen` is an earlier look at
+  // it. Errors: as open().
+  Status refresh(const sys::Stat& seen) EXCLUDES(mutex_);
 
   // Checks the content sum now unless known. Errors: EIO (reported), EINTR (the file system is stopping).
   Status confirm() EXCLUDES(mutex_, confirm_mutex_);
@@ -130,8 +145,17 @@ class FileState {
 
   // The settler has this file in its list (Settler::file_changed).
   std::atomic<bool> awaited{false};
-  // Handles that may write; the kernel may hold dirty pages while there are any.
+  // Handles of the kernel's, and those of them that may write: it may hold dirty pages while there are any.
+  std::atomic<int> handles{0};
   std::atomic<int> writers{0};
+
+  // Somebody else changed what lies below, or put another file in its place, while this was open: what is known here is
+  // not true any more. From now on reads and writes fail with EIO, and nothing reaches the disk, so that what the other
+  // one wrote stays whole.
+  void lose() { lost_ = true; }
+  bool lost() const { return lost_; }
+  // Is this the state of the disk that we left or read?
+  bool knows(const sys::Stat& stat) const EXCLUDES(mutex_);
 
  private:
   enum class Trust { kUnconfirmed, kConfirmed, kPoisoned };
@@ -143,8 +167,14 @@ class FileState {
   struct Records {  // sealed records of neighbouring chunks
     std::shared_ptr<const FileCipher> cipher;
     std::uint64_t first = 0;
-    base::Bytes bytes;
+    base::Scratch bytes;
     std::vector<crypto::SumTerms> terms;
+  };
+  // The last chunk as it lies on disk, where it is not full: the next write most likely appends to it.
+  struct Tail {
+    std::uint64_t index = 0;
+    base::Bytes data;
+    crypto::SumTerms terms;
   };
 
   struct HeaderRead {
@@ -156,12 +186,11 @@ class FileState {
   FileState(FileContext& context, UniqueFd fd, std::string label, bool writable);
 
   // file_state.cc
-  static Result<HeaderRead> read_header(FileContext& context, FdRef fd, const sys::Stat& stat,
+  static Result<HeaderRead> read_header(FileContext& context, FdRef fd, const sys::Stat& stat, crypto::Kind kind,
                                         const std::string& label);
   void start_anew(const HeaderFacts& facts, const sys::Stat& stat) REQUIRES(mutex_);
   void adopt(HeaderRead read, const sys::Stat& stat) REQUIRES(mutex_);
-  void note_stat(const sys::Stat& stat) REQUIRES(mutex_);
-  bool is_known(const sys::Stat& stat) const REQUIRES_SHARED(mutex_);
+  bool is_own_state(const sys::Stat& stat) const REQUIRES_SHARED(mutex_);
   // Reports a chunk or the whole as not authentic and gives the EIO to return.
   Errno damaged(const std::string& what) const;
   Errno damaged_chunk(std::uint64_t index) EXCLUDES(reported_mutex_);  // once per chunk
@@ -188,11 +217,17 @@ class FileState {
   Status zero(std::uint64_t offset, std::uint64_t length) REQUIRES(mutex_);
   Status punch_chunks(std::uint64_t begin, std::uint64_t end) REQUIRES(mutex_);
   void drop_dirty(std::map<std::uint64_t, DirtyChunk>::iterator chunk) REQUIRES(mutex_);
+  void resize_held(DirtyChunk& chunk, std::size_t size) REQUIRES(mutex_);
   // Something is newer than the disk.
   void touch() REQUIRES(mutex_);
 
   // file_store.cc
-  static Records seal(std::shared_ptr<const FileCipher> cipher, std::uint64_t first, ByteView plain);
+  // Neighbouring chunks from `first` on, of which only the last may be shorter than the others.
+  static Records seal(std::shared_ptr<const FileCipher> cipher, std::uint64_t first, std::span<const ByteView> chunks);
+  // The plaintext of `count` chunks that are all held, each filled up to its length.
+  std::vector<ByteView> held_chunks(std::uint64_t first, std::uint64_t count) REQUIRES(mutex_);
+  // What is held of these is on disk now.
+  void stored_held(const Records& records) REQUIRES(mutex_);
   Result<std::optional<crypto::SumTerms>> counted_terms(std::uint64_t index) REQUIRES(mutex_);
   Status store_sealed(const Records& records, ByteView plain, bool patient) REQUIRES(mutex_);
   Status store_dirty() REQUIRES(mutex_);
@@ -223,14 +258,17 @@ class FileState {
   std::map<std::uint64_t, DirtyChunk> dirty_ GUARDED_BY(mutex_);
   std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;  // in dirty_, counted in context_.dirty_bytes too
   std::optional<Clock::time_point> dirty_since_ GUARDED_BY(mutex_);
-  timespec mtime_ GUARDED_BY(mutex_){};               // what people see; set again after each of our own writes
-  base::Bytes prefetched_ GUARDED_BY(mutex_);         // header and first record as read at open, while still true
-  std::int64_t own_ctime_ns_ GUARDED_BY(mutex_) = 0;  // state of the disk that we know
-  std::uint64_t own_length_ GUARDED_BY(mutex_) = 0;
+  timespec mtime_ GUARDED_BY(mutex_){};        // what people see; set again after each of our own writes
+  base::Bytes prefetched_ GUARDED_BY(mutex_);  // header and first record as read at open, while still true
+  sys::Stat own_stat_ GUARDED_BY(mutex_);      // state of the disk that we know
+  std::optional<Tail> tail_ GUARDED_BY(mutex_);
 
   base::Mutex reported_mutex_;  // a leaf
   std::set<std::uint64_t> reported_chunks_ GUARDED_BY(reported_mutex_);
 
+  Status check_not_lost() const;
+
+  std::atomic<bool> lost_{false};
   std::atomic<Trust> trust_{Trust::kUnconfirmed};
   base::Mutex confirm_mutex_;  // one check at a time; before mutex_
 };

@@ -14,28 +14,30 @@ namespace {
 constexpr std::uint64_t kChunksPerStore = 64;
 // GCM with random nonces stays safe up to 2^32 seals of one key (NIST SP 800-38D, 8.3).
 constexpr std::uint64_t kSealsMax = std::uint64_t{1} << 32;
+// A last chunk up to this size stays in memory while the file is open.
+constexpr std::size_t kTailMax = 64 << 10;
 
 iovec as_iovec(ByteView bytes) { return {const_cast<base::Byte*>(bytes.data()), bytes.size()}; }
 
 }  // namespace
 
-FileState::Records FileState::seal(std::shared_ptr<const FileCipher> cipher, std::uint64_t first, ByteView plain) {
+FileState::Records FileState::seal(std::shared_ptr<const FileCipher> cipher, std::uint64_t first,
+                                   std::span<const ByteView> chunks) {
   const crypto::Geometry& geometry = cipher->geometry;
-  const std::size_t chunk_size = geometry.chunk_size();
-  const std::size_t count = (plain.size() + chunk_size - 1) / chunk_size;
   const std::size_t nonce = crypto::nonce_size(cipher->chunks.suite());
+  std::size_t length = chunks.size() * geometry.overhead();
+  for (ByteView chunk : chunks) length += chunk.size();
   Records records;
   records.first = first;
-  records.bytes.resize(plain.size() + count * geometry.overhead());
-  records.terms.reserve(count);
-  base::Bytes nonces(count * nonce);
+  records.bytes = base::Scratch(length);
+  records.terms.reserve(chunks.size());
+  base::Bytes nonces(chunks.size() * nonce);
   crypto::random_bytes(nonces);  // one call for all: a system call each would be a tenth of the time
   std::size_t at = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    ByteView chunk = plain.subspan(i * chunk_size, std::min(chunk_size, plain.size() - i * chunk_size));
-    ByteSpan record = ByteSpan(records.bytes).subspan(at, chunk.size() + geometry.overhead());
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    ByteSpan record = records.bytes.span().subspan(at, chunks[i].size() + geometry.overhead());
     records.terms.push_back(
-        cipher->chunks.seal({first + i}, ByteView(nonces).subspan(i * nonce, nonce), chunk, record));
+        cipher->chunks.seal({first + i}, ByteView(nonces).subspan(i * nonce, nonce), chunks[i], record));
     at += record.size();
   }
   records.cipher = std::move(cipher);
@@ -47,6 +49,7 @@ Result<std::optional<crypto::SumTerms>> FileState::counted_terms(std::uint64_t i
   const crypto::Geometry& geometry = cipher_->geometry;
   const std::uint32_t length = geometry.chunk_length({index}, stored_size_);
   if (length == 0) return std::optional<crypto::SumTerms>{};
+  if (tail_ && tail_->index == index) return std::optional(tail_->terms);
   base::ByteArray<crypto::kTrailerSize> trailer;
   const std::uint64_t end = geometry.record_begin({index}).value + length + geometry.overhead();
   COFFER_ASSIGN_OR_RETURN(std::size_t got, stored_bytes(end - trailer.size(), trailer));
@@ -65,7 +68,7 @@ Status FileState::store_sealed(const Records& records, ByteView plain, bool pati
   for (auto held = dirty_.lower_bound(records.first); held != dirty_.end() && held->first < end;) drop_dirty(held++);
   header_.seals += count;
   Status written =
-      context_.backing.pwritev(fd_, {as_iovec(records.bytes)}, geometry.record_begin({records.first}).value);
+      context_.backing.pwritev(fd_, {as_iovec(records.bytes.view())}, geometry.record_begin({records.first}).value);
   if (written) {
     for (const crypto::SumTerms& terms : records.terms) sums_.add(terms);
     stored_size_ = std::max(stored_size_, end * geometry.chunk_size());
@@ -105,6 +108,7 @@ Status FileState::subtract_range(std::uint64_t begin, std::uint64_t end) {
     if (held->second.counted) gone.add(*held->second.counted);
     held->second.counted.reset();
   }
+  if (tail_ && begin <= tail_->index && tail_->index < end) tail_.reset();
   sums_.content.value -= gone.content.value;
   sums_.keyless -= gone.keyless;
   return base::ok();
@@ -122,27 +126,44 @@ Status FileState::store_dirty() {
   return first_error;
 }
 
+std::vector<ByteView> FileState::held_chunks(std::uint64_t first, std::uint64_t count) {
+  std::vector<ByteView> chunks;
+  chunks.reserve(static_cast<std::size_t>(count));
+  auto held = dirty_.find(first);
+  for (std::uint64_t i = 0; i < count; ++i, ++held) {
+    DirtyChunk& chunk = held->second;
+    const std::size_t length = cipher_->geometry.chunk_length({first + i}, size_);
+    if (chunk.data.size() < length) resize_held(chunk, length);
+    chunks.push_back(ByteView(chunk.data).first(length));
+  }
+  return chunks;
+}
+
+void FileState::stored_held(const Records& records) {
+  for (std::uint64_t i = 0; i < records.terms.size(); ++i) {
+    auto held = dirty_.find(records.first + i);
+    const std::size_t length = cipher_->geometry.chunk_length({held->first}, size_);
+    if (length < cipher_->geometry.chunk_size() && length <= kTailMax) {
+      ByteView data = ByteView(held->second.data).first(length);
+      tail_ = Tail{held->first, base::Bytes(data.begin(), data.end()), records.terms[i]};
+    }
+    drop_dirty(held);
+  }
+}
+
 // `count` neighbouring chunks, all held in memory.
 Status FileState::store_run(std::uint64_t first, std::uint64_t count) {
   const crypto::Geometry& geometry = cipher_->geometry;
   if (header_.seals + count > kSealsMax) return Errno(EFBIG);
-  base::Bytes plain;
-  plain.reserve(static_cast<std::size_t>(count) * geometry.chunk_size());
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const base::Bytes& data = dirty_.at(first + i).data;
-    const std::size_t begin = plain.size();
-    const std::size_t length = geometry.chunk_length({first + i}, size_);
-    plain.insert(plain.end(), data.begin(), data.begin() + static_cast<std::ptrdiff_t>(std::min(length, data.size())));
-    plain.resize(begin + length);
-  }
-  Records records = seal(cipher_, first, plain);
+  Records records = seal(cipher_, first, held_chunks(first, count));
   header_.seals += count;
   for (std::uint64_t i = 0; i < count; ++i) {
     DirtyChunk& chunk = dirty_.at(first + i);
     if (chunk.counted) sums_.subtract(*chunk.counted);
     chunk.counted.reset();  // from here on what lies on disk is unknown
   }
-  Status written = context_.backing.pwritev(fd_, {as_iovec(records.bytes)}, geometry.record_begin({first}).value);
+  Status written =
+      context_.backing.pwritev(fd_, {as_iovec(records.bytes.view())}, geometry.record_begin({first}).value);
   if (!written) {
     if (first * geometry.chunk_size() >= stored_size_) {
       static_cast<void>(context_.backing.truncate(fd_, geometry.cipher_length(stored_size_)));
@@ -150,35 +171,29 @@ Status FileState::store_run(std::uint64_t first, std::uint64_t count) {
     return written;
   }
   for (const crypto::SumTerms& terms : records.terms) sums_.add(terms);
-  for (std::uint64_t i = 0; i < count; ++i) drop_dirty(dirty_.find(first + i));
-  stored_size_ = std::max(stored_size_, first * geometry.chunk_size() + plain.size());
+  const std::uint64_t end = std::min((first + count) * geometry.chunk_size(), size_.load());
+  stored_size_ = std::max(stored_size_, end);
+  stored_held(records);
   return base::ok();
 }
 
 // A new file that is still all in memory: header and records in one write.
 Status FileState::store_new_file() {
-  const crypto::Geometry& geometry = cipher_->geometry;
-  base::Bytes plain;
-  plain.reserve(static_cast<std::size_t>(size_));
-  for (const auto& [index, chunk] : dirty_) {
-    plain.insert(plain.end(), chunk.data.begin(), chunk.data.end());
-    plain.resize(static_cast<std::size_t>(index * geometry.chunk_size()) + geometry.chunk_length({index}, size_));
-  }
-  Records records = seal(cipher_, 0, plain);
+  Records records = seal(cipher_, 0, held_chunks(0, dirty_.size()));
   crypto::Sums before = std::exchange(sums_, {});
   for (const crypto::SumTerms& terms : records.terms) sums_.add(terms);
   header_.seals += records.terms.size();
   crypto::HeaderBytes header = next_header();
   std::vector<iovec> parts{as_iovec(header)};
-  if (!records.bytes.empty()) parts.push_back(as_iovec(records.bytes));
+  if (records.bytes.size() != 0) parts.push_back(as_iovec(records.bytes.view()));
   Status written = context_.backing.pwritev(fd_, std::move(parts), 0);
   if (!written) {
     sums_ = before;
     static_cast<void>(context_.backing.truncate(fd_, 0));
     return written;
   }
-  while (!dirty_.empty()) drop_dirty(dirty_.begin());
   stored_size_ = size_;
+  stored_held(records);
   return base::ok();
 }
 
@@ -213,13 +228,14 @@ Status FileState::stored_all() {
   const timespec times[2] = {{0, UTIME_OMIT}, mtime_};
   COFFER_RETURN_IF_ERROR(context_.backing.utimens(fd_, times));
   COFFER_ASSIGN_OR_RETURN(sys::Stat stat, context_.backing.stat(fd_));
-  note_stat(stat);
+  own_stat_ = stat;
   if (trust_ == Trust::kConfirmed) context_.known_good.insert(stat);
   return base::ok();
 }
 
 Status FileState::write_out_locked() {
   if (!dirty_since_ || discarded_) return base::ok();
+  COFFER_RETURN_IF_ERROR(check_not_lost());
   const std::uint64_t chunks = cipher_->geometry.chunk_count(size_);
   if (!header_stored_ && stored_size_ == 0 && dirty_.size() == chunks && chunks <= kChunksPerStore) {
     COFFER_RETURN_IF_ERROR(store_new_file());

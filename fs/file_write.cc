@@ -15,6 +15,7 @@ constexpr std::uint64_t kHeldPerFileMax = 1 << 20;
 }  // namespace
 
 Status FileState::write(std::uint64_t offset, ByteView data, bool patient) {
+  COFFER_RETURN_IF_ERROR(check_not_lost());
   if (!writable_) return Errno(EBADF);
   if (data.empty()) return base::ok();
   if (offset > crypto::kMaxPlainSize || data.size() > crypto::kMaxPlainSize - offset) return Errno(EFBIG);
@@ -30,9 +31,12 @@ Status FileState::write(std::uint64_t offset, ByteView data, bool patient) {
     const std::uint64_t first = (offset + chunk_size - 1) / chunk_size;
     const std::uint64_t end = (offset + data.size()) / chunk_size;
     if (end > first) {
-      sealed = seal(std::move(cipher), first,
-                    data.subspan(static_cast<std::size_t>(first * chunk_size - offset),
-                                 static_cast<std::size_t>((end - first) * chunk_size)));
+      std::vector<ByteView> chunks;
+      chunks.reserve(static_cast<std::size_t>(end - first));
+      for (std::uint64_t index = first; index < end; ++index) {
+        chunks.push_back(data.subspan(static_cast<std::size_t>(index * chunk_size - offset), chunk_size));
+      }
+      sealed = seal(std::move(cipher), first, chunks);
     }
   }
   base::WriterLock lock(mutex_);
@@ -70,11 +74,8 @@ Status FileState::hold(std::uint64_t offset, ByteView data) {
     // Nothing of the old chunk survives: it need not be read.
     const bool whole = skip == 0 && (length == chunk_size || offset + length >= size_);
     COFFER_ASSIGN_OR_RETURN(DirtyChunk * chunk, dirty_chunk(index, !whole));
-    const std::size_t before = chunk->data.size();
-    if (chunk->data.size() < skip + length) chunk->data.resize(skip + length);
+    if (chunk->data.size() < skip + length) resize_held(*chunk, skip + length);
     std::copy_n(data.data(), length, chunk->data.data() + skip);
-    held_bytes_ += chunk->data.size() - before;
-    context_.dirty_bytes += chunk->data.size() - before;
     data = data.subspan(length);
     offset += length;
   }
@@ -86,7 +87,10 @@ Result<FileState::DirtyChunk*> FileState::dirty_chunk(std::uint64_t index, bool 
   if (present != dirty_.end()) return &present->second;
   DirtyChunk chunk;
   const crypto::Geometry& geometry = cipher_->geometry;
-  if (index < geometry.chunk_count(stored_size_)) {
+  if (tail_ && tail_->index == index) {
+    chunk = {std::move(tail_->data), tail_->terms};
+    tail_.reset();
+  } else if (index < geometry.chunk_count(stored_size_)) {
     COFFER_ASSIGN_OR_RETURN(chunk.counted, counted_terms(index));
     if (load && chunk.counted) {
       chunk.data.resize(geometry.chunk_length({index}, stored_size_));
@@ -96,6 +100,12 @@ Result<FileState::DirtyChunk*> FileState::dirty_chunk(std::uint64_t index, bool 
   held_bytes_ += chunk.data.size();
   context_.dirty_bytes += chunk.data.size();
   return &dirty_.emplace(index, std::move(chunk)).first->second;
+}
+
+void FileState::resize_held(DirtyChunk& chunk, std::size_t size) {
+  held_bytes_ += size - chunk.data.size();
+  context_.dirty_bytes += size - chunk.data.size();
+  chunk.data.resize(size);
 }
 
 void FileState::drop_dirty(std::map<std::uint64_t, DirtyChunk>::iterator chunk) {
@@ -120,6 +130,7 @@ Status FileState::grow(std::uint64_t size) {
 }
 
 Status FileState::truncate(std::uint64_t size) {
+  COFFER_RETURN_IF_ERROR(check_not_lost());
   if (!writable_) return Errno(EBADF);
   if (size > crypto::kMaxPlainSize) return Errno(EFBIG);
   if (size != 0) COFFER_RETURN_IF_ERROR(confirm());
@@ -135,17 +146,14 @@ Status FileState::shrink(std::uint64_t size) {
   const std::uint64_t keep = geometry.chunk_count(size);
   if (size == 0) {
     sums_ = {};
+    tail_.reset();
     while (!dirty_.empty()) drop_dirty(dirty_.begin());
     trust_ = Trust::kConfirmed;  // nothing is left that could be wrong
   } else {
     if (size % geometry.chunk_size() != 0) {
       COFFER_ASSIGN_OR_RETURN(DirtyChunk * last, dirty_chunk(keep - 1, true));
       const std::size_t length = geometry.chunk_length({keep - 1}, size);
-      if (last->data.size() > length) {
-        held_bytes_ -= last->data.size() - length;
-        context_.dirty_bytes -= last->data.size() - length;
-        last->data.resize(length);
-      }
+      if (last->data.size() > length) resize_held(*last, length);
     }
     COFFER_RETURN_IF_ERROR(subtract_range(keep, geometry.chunk_count(stored_size_)));
     while (!dirty_.empty() && dirty_.rbegin()->first >= keep) drop_dirty(std::prev(dirty_.end()));
@@ -168,6 +176,7 @@ Status FileState::zero(std::uint64_t offset, std::uint64_t length) {
 }
 
 Status FileState::punch(std::uint64_t offset, std::uint64_t length) {
+  COFFER_RETURN_IF_ERROR(check_not_lost());
   if (!writable_) return Errno(EBADF);
   COFFER_RETURN_IF_ERROR(confirm());
   base::WriterLock lock(mutex_);
@@ -184,6 +193,7 @@ Status FileState::punch(std::uint64_t offset, std::uint64_t length) {
 }
 
 Status FileState::allocate(std::uint64_t offset, std::uint64_t length, bool keep_size) {
+  COFFER_RETURN_IF_ERROR(check_not_lost());
   if (!writable_) return Errno(EBADF);
   if (offset > crypto::kMaxPlainSize || length > crypto::kMaxPlainSize - offset) return Errno(EFBIG);
   COFFER_RETURN_IF_ERROR(confirm());

@@ -35,6 +35,7 @@ Filesystem::Impl::~Impl() {
   if (!stopped) {
     base::log(base::LogLevel::kError, "the vault was closed with unwritten data: error {}", stopped.error().code());
   }
+  inodes_.on_watched_gone({});
   directory_fds_.clear();
 }
 
@@ -51,7 +52,7 @@ Status Filesystem::Impl::start() {
                    [this](const InodeRef& inode, const std::shared_ptr<FileState>& file) {
                      // Its own flush or release tells; here only the log.
                      Status written = write_out(inode, file);
-                     if (!written) {
+                     if (!written && !file->lost()) {
                        base::log(base::LogLevel::kWarning, "{}: not written yet, error {}", file->label(),
                                  written.error().code());
                      }
@@ -64,6 +65,7 @@ Status Filesystem::Impl::start() {
                      }
                    },
                });
+  start_watch(root);
   return base::ok();
 }
 
@@ -94,8 +96,11 @@ Status Filesystem::Impl::sync() {
 Status Filesystem::Impl::shutdown() {
   if (stopped_.exchange(true) || !settler_) return base::ok();
   file_context_.stopping = true;
-  Status synced = sync();
+  if (watch_) watch_->stop();
+  // Before the rest is written: what its round could not finish waits for sync().
   settler_->stop();
+  Status synced = sync();
+  recent_files_.clear();
   if (options_.state.valid()) {
     Status saved = known_good_.save(options_.state, kKnownFile);
     if (!saved) {
@@ -116,6 +121,10 @@ FilesystemStatus Filesystem::Impl::status() const {
   result.files_moved = events_.count(EventKind::kMoved);
   result.names_unreadable = events_.count(EventKind::kUnreadable);
   result.recent_events = events_.recent();
+  result.watched = watch_ != nullptr;
+  result.not_watched_because = not_watched_because_;
+  result.directories_watched = watch_ ? watch_->directories() : 0;
+  result.directories_refused = watch_ ? watch_->refused() : 0;
   return result;
 }
 
@@ -133,7 +142,7 @@ Result<std::unique_ptr<Filesystem>> Filesystem::open(FilesystemOptions options, 
 }
 
 void Filesystem::kernel_keeps_times() { impl_->file_context_.kernel_keeps_times = true; }
-std::chrono::milliseconds Filesystem::cache_time() const { return std::chrono::seconds(1); }
+std::chrono::milliseconds Filesystem::absence_trust(InodeId parent) const { return impl_->absence_trust(parent); }
 
 Result<Attr> Filesystem::lookup(InodeId parent, std::string_view name) { return impl_->lookup(parent, name); }
 void Filesystem::forget(InodeId inode, std::uint64_t count) { impl_->inodes_.forget(inode, count); }
@@ -191,7 +200,7 @@ Result<std::size_t> Filesystem::copy_file_range(HandleId from, std::uint64_t fro
                                                 std::uint64_t to_offset, std::size_t length) {
   return impl_->copy_file_range(from, from_offset, to, to_offset, length);
 }
-Result<HandleId> Filesystem::open_directory(InodeId inode) { return impl_->open_directory(inode); }
+Result<Opened> Filesystem::open_directory(InodeId inode) { return impl_->open_directory(inode); }
 Status Filesystem::list(HandleId handle, std::uint64_t offset, bool plus, const DirSink& sink) {
   return impl_->list(handle, offset, plus, sink);
 }

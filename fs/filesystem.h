@@ -40,6 +40,9 @@ struct FilesystemOptions {
   KernelHooks hooks;
   std::uint64_t dirty_bytes_max = std::uint64_t{64} << 20;  // plaintext kept back at most, over all files
   std::size_t directory_fds_max = 256;
+  // For how long changes by others are collected before `hooks` are told, and how many directories may be watched.
+  std::chrono::milliseconds watch_delay{50};
+  std::size_t watched_directories_max = 1 << 17;
 };
 
 // Numbers for `coffer status`; all since the mount.
@@ -52,6 +55,11 @@ struct FilesystemStatus {
   std::uint64_t files_moved = 0;           // found elsewhere than their header says, unexplained
   std::uint64_t names_unreadable = 0;      // look like ours, do not authenticate where they are
   std::vector<std::string> recent_events;  // last few log lines of these, naming ciphertext files
+  // How changes in the vault by others are noticed.
+  bool watched = false;                   // by fanotify; else names and attributes are asked for anew each second
+  std::string not_watched_because;        // in words, if not
+  std::uint64_t directories_watched = 0;  // of those known
+  std::uint64_t directories_refused = 0;  // could not be: asked for anew each second
 };
 
 // One entry of a listing. `attr` is set for readdirplus; then one lookup count was taken, given back if the sink
@@ -80,8 +88,8 @@ class Filesystem {
   // setattr() before it forgets the inode: from here on they are never guessed. To be called before the first verb, if
   // at all.
   void kernel_keeps_times();
-  // How long the kernel may trust names and attributes (also the absence of a name).
-  std::chrono::milliseconds cache_time() const;
+  // After lookup() said ENOENT: how long the kernel may trust that. (For the rest, Attr says.)
+  std::chrono::milliseconds absence_trust(InodeId parent) const;
 
   // --- names ---------------------------------------------------------------------------------------------------------
   // Takes one lookup count on success. Errors: ENOENT, ENOTDIR, ENAMETOOLONG (over 255 bytes), ESTALE.
@@ -135,7 +143,7 @@ class Filesystem {
                                       std::size_t length);
 
   // --- directories ---------------------------------------------------------------------------------------------------
-  Result<HandleId> open_directory(InodeId inode);
+  Result<Opened> open_directory(InodeId inode);
   // From `offset` (0, or a ListedEntry::next of this handle) until the end or the sink says no. Offset 0 reads afresh.
   // "." and ".." are listed too (never with `attr`).
   Status list(HandleId handle, std::uint64_t offset, bool plus, const DirSink& sink);

@@ -22,7 +22,9 @@
 #include "fs/known_good.h"
 #include "fs/moves.h"
 #include "fs/name_store.h"
+#include "fs/recent_files.h"
 #include "fs/settler.h"
+#include "fs/vault_watch.h"
 
 namespace coffer::fs {
 
@@ -97,7 +99,8 @@ struct FoundEntry {
 // Where an inode lies, ready for system calls.
 struct Located {
   SharedFd dir;
-  std::string entry;  // "." for the root
+  InodeRef parent;    // what holds the entry; nullptr: it has no name any more
+  std::string entry;  // "." for the root; "": `dir` is the file itself, open
   sys::Stat stat;
   FdRef at() const { return FdRef(*dir); }
 };
@@ -141,7 +144,7 @@ class Filesystem::Impl {
   Result<std::size_t> copy_file_range(HandleId from, std::uint64_t from_offset, HandleId to, std::uint64_t to_offset,
                                       std::size_t length);
   // fs_lists.cc
-  Result<HandleId> open_directory(InodeId inode);
+  Result<Opened> open_directory(InodeId inode);
   Status list(HandleId handle, std::uint64_t offset, bool plus, const DirSink& sink);
   void release_directory(HandleId handle);
   Status fsync_directory(HandleId handle);
@@ -160,17 +163,19 @@ class Filesystem::Impl {
   Moves moves_;
   DirectoryFds directory_fds_;
   FileContext file_context_;
+  RecentFiles recent_files_;
   crypto::XattrCipher xattrs_;
   HandleTable<OpenFile> files_;
   HandleTable<OpenDirectory> directories_;
   SharedFd root_fd_;
   std::unique_ptr<Settler> settler_;
+  std::unique_ptr<VaultWatch> watch_;  // nullptr: nobody tells us of changes
+  std::string not_watched_because_;    // then
   std::atomic<bool> stopped_{false};
   const bool privileged_;
 
   // --- finding things: fs_locate.cc. Take no `names` lock; work with and without one held. ---------------------------
-  // What `look` finds; looks again if it finds nothing while entries are renamed or removed (fs/moves.h). Not from
-  // within such a change.
+  // What `look` finds; looks again if it finds nothing while others rename or remove entries (fs/moves.h).
   template <class Look>
   auto while_moving(Look look) -> decltype(look()) {
     constexpr int kLooksMax = 1000;  // not for ever, if others rename without end what this is not about
@@ -186,23 +191,47 @@ class Filesystem::Impl {
   Result<OpenedDir> open_dir(InodeId id);
   Result<OpenedDir> open_dir(const InodeRef& directory);
   Result<DirectoryIds> directory_ids_of(const InodeRef& directory, FdRef fd);
+  Status read_directory_ids(const InodeRef& directory, FdRef fd);
   // The id that the place of `directory` gives it, and whether one is pinned.
   Result<crypto::DirId> derived_id_of(const InodeRef& directory);
   Result<EntryName> entry_of(const InodeRef& parent, const Place& place, crypto::Kind kind);
   // Verified against the inode's identity. Errors: ESTALE.
   Result<Located> locate(const InodeRef& inode);
-  Result<Located> locate_now(const InodeRef& inode);  // also from within a rename or removal
+  Result<Located> locate_now(const InodeRef& inode);  // without while_moving()
+  // As locate(), but an open file is reached through its descriptor: fewer steps, and it need not have a name.
+  Result<Located> reach(const InodeRef& inode);
+  Result<Located> reach_now(const InodeRef& inode);
+  // nullptr: no handle of the kernel's holds it open, or it is not a regular file.
+  std::shared_ptr<FileState> held_file(const Inode& inode);
   // With dir.names() held. ENOENT if there is none.
   Result<FoundEntry> find_entry(const OpenedDir& dir, std::string_view name);
   InodeRef ref(const OpenedDir& dir, const FoundEntry& found, std::string_view name, std::uint64_t lookups);
   Result<Attr> attr_of(const InodeRef& inode, FdRef dir, const std::string& entry, const sys::Stat& stat);
+  // With what the kernel may keep for how long; the directory was watched before `stat` was read.
   Result<Attr> attr_of(const InodeRef& inode, const Located& located);
-  Result<Attr> attr_of_removed(const InodeRef& inode, Attr last);
-  Result<Attr> change_located(const InodeRef& inode, const AttrChange& change, const timespec (&times)[2]);
+  Result<Attr> attr_of(const InodeRef& inode, const OpenedDir& dir, const FoundEntry& found);
+  // setattr() but for the size. Errors: ESTALE or ENOENT, also where the entry went in the middle of it.
+  Result<Attr> change_reached(const InodeRef& inode, const AttrChange& change);
   Attr change_removed(const InodeRef& inode, Attr last, const AttrChange& change);
   std::uint64_t plain_size_of(std::uint64_t cipher_length) const;
   Status check_name(std::string_view name) const;
   Status check_writable() const;
+
+  // --- what others change: fs_outside.cc -----------------------------------------------------------------------------
+  void start_watch(const InodeRef& root);
+  // Has the directory watched, if it can be.
+  void watch(const InodeRef& directory, FdRef fd);
+  // The same for an entry that is about to be told, if it is a directory; renews found.stat, since what is told must
+  // have been read after that.
+  void watch_child(const InodeRef& inode, const OpenedDir& dir, FoundEntry& found);
+  // True: it was not watched before and is now.
+  bool watch_itself(const InodeRef& directory);
+  std::chrono::milliseconds name_trust(const Inode& directory) const;
+  std::chrono::milliseconds absence_trust(InodeId directory);
+  std::chrono::milliseconds attr_trust(const Inode& inode, const Inode& parent, const sys::Stat& stat);
+  class Outside;                                 // what one report of changes comes to
+  bool changed_outside(OutsideChanges changes);  // on the watch's thread; true: call again in a second
+  std::vector<InodeRef> changed_in_use_;         // by that thread only: to be replaced once nobody writes
 
   // --- listing: fs_lists.cc ------------------------------------------------------------------------------------------
   Result<std::vector<ShownEntry>> read_names(const OpenedDir& dir) EXCLUDES(reported_mutex_);
@@ -218,7 +247,12 @@ class Filesystem::Impl {
   Result<mode_t> true_mode(const Inode& inode, FdRef dir, const std::string& entry, const sys::Stat& stat);
 
   // --- attributes that are encrypted: fs_xattrs.cc -------------------------------------------------------------------
-  Result<crypto::Id<struct XattrOwnerTag>> xattr_owner(const Inode& inode, FdRef dir, const std::string& entry);
+  using XattrOwner = crypto::Id<struct XattrOwnerTag>;
+  // Whose attributes they are: a file's id, or all ids of a directory. New ones are sealed for the first.
+  Result<std::vector<XattrOwner>> xattr_owners(const Inode& inode, FdRef dir, const std::string& entry);
+  std::optional<crypto::Xattr> open_sealed(const std::vector<XattrOwner>& owners, const std::string& stored,
+                                           ByteView sealed) const;
+  Errno forged_attribute(const Inode& inode, const std::string& entry);  // reported; what to return
   Result<std::vector<std::string>> list_xattrs(const InodeRef& inode);
   Result<base::Bytes> get_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name);
   Status set_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name, ByteView value,
@@ -229,15 +263,17 @@ class Filesystem::Impl {
   Result<std::shared_ptr<FileState>> file_state(const InodeRef& inode, bool write, bool truncate);
   Result<std::shared_ptr<FileState>> open_state(const InodeRef& inode, bool write, bool truncate);
   Result<std::shared_ptr<FileState>> open_located(const InodeRef& inode, bool write, bool truncate);
+  Result<std::shared_ptr<FileState>> reopen_orphan(const InodeRef& inode, FdRef orphan, bool truncate);
   // Held from the first look at the ciphertext file until its FileState is known to everybody. One for many inodes.
   base::Mutex& opening(const Inode& inode) { return opening_[inode.id.value % opening_.size()]; }
-  Result<std::shared_ptr<FileState>> reopen_orphan(const InodeRef& inode, FdRef orphan, bool truncate);
   static Status fallocate(FileState& file, int mode, std::uint64_t offset, std::uint64_t length);
   Status fsync_side_file(const InodeRef& inode);
   Status write_keeping_mode(FileState& file);
   Opened make_handle(const InodeRef& inode, std::shared_ptr<FileState> file, bool may_write);
   Status write_out(const InodeRef& inode, const std::shared_ptr<FileState>& file);
   void settle(const InodeRef& inode);
+  // Written out, and the header already says what settle() would make it say.
+  bool is_settled(const InodeRef& inode, const FileState& file);
   Status kill_suidgid(const InodeRef& inode, const std::shared_ptr<FileState>& file);
   Result<HeaderFacts> facts_of(const InodeRef& inode, const sys::Stat& stat);
   // Does the header name the place where the file lies? Reported if not; EIO if strict.
@@ -245,6 +281,7 @@ class Filesystem::Impl {
   bool is_explained_elsewhere(const InodeRef& inode, const crypto::FileHeader& header);
   // The keyed hash by which local state remembers a place.
   Result<crypto::DirId> place_hash(const InodeRef& inode);
+  crypto::DirId place_hash(const FoundEntry& entry, std::string_view name) const;
   // An own change to attributes or names moved the ctime: what we knew of the content stays known.
   void own_change(const InodeRef& inode, const sys::Stat& before, const sys::Stat& after);
 
@@ -252,6 +289,7 @@ class Filesystem::Impl {
   Result<FoundEntry> make_with_content(const OpenedDir& dir, std::string_view name, crypto::Kind kind, mode_t mode,
                                        std::uint64_t rdev, std::string_view content, const Caller& caller);
   Result<Created> create_new(const OpenedDir& dir, std::string_view name, mode_t mode, const Caller& caller);
+  Errno other_kind(const std::string& entry);
   HeaderFacts new_facts(const OpenedDir& dir, std::string_view name, crypto::Kind kind, const sys::Stat& stat) const;
   // Before an entry goes: if it is the last name of a file that the kernel knows, a descriptor by which it can still
   // open it.

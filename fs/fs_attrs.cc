@@ -24,25 +24,13 @@ timespec resolve_now(const timespec& time) {
 Result<Attr> Filesystem::Impl::getattr(InodeId id) {
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
   return while_moving([&]() -> Result<Attr> {
-    if (auto removed = inodes_.removed_attr(*inode)) return attr_of_removed(inode, *removed);
-    COFFER_ASSIGN_OR_RETURN(Located located, locate_now(inode));
+    if (auto removed = inodes_.removed_attr(*inode); removed && !held_file(*inode)) return *removed;
+    COFFER_ASSIGN_OR_RETURN(Located located, reach_now(inode));
+    if (inode->is_directory && watch_itself(inode)) {
+      COFFER_ASSIGN_OR_RETURN(located.stat, backing_->stat(located.at(), located.entry));
+    }
     return attr_of(inode, located);
   });
-}
-
-Result<Attr> Filesystem::Impl::attr_of_removed(const InodeRef& inode, Attr last) {
-  auto file = inodes_.file_of(*inode);
-  if (!file) return last;
-  COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
-  last.size = file->size();
-  last.mode = (last.mode & S_IFMT) | (stat.mode & 07777);
-  last.uid = stat.uid;
-  last.gid = stat.gid;
-  last.blocks = stat.blocks;
-  last.atime = stat.atime;
-  last.mtime = stat.mtime;
-  last.ctime = stat.ctime;
-  return last;
 }
 
 Status Filesystem::Impl::kill_suidgid(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
@@ -50,29 +38,18 @@ Status Filesystem::Impl::kill_suidgid(const InodeRef& inode, const std::shared_p
   mode_t mode = stat.mode & 07777;
   mode_t cleared = mode & ~static_cast<mode_t>(S_ISUID);
   if (mode & S_IXGRP) cleared &= ~static_cast<mode_t>(S_ISGID);
-  if (cleared != mode) COFFER_RETURN_IF_ERROR(backing_->chmod(file->fd(), cleared));
-  auto located = locate(inode);
-  if (!located) return base::ok();  // no name any more: nothing will ever execute it
-  Status removed = backing_->removexattr(located->at(), located->entry, xattrs_.stored_name("security.capability"));
+  if (cleared != mode) {
+    COFFER_RETURN_IF_ERROR(backing_->chmod(file->fd(), cleared));
+    // The kernel asked for it, and takes the mode for what it was until it asks for that, too.
+    if (watch_) watch_->drop_soon(inode);
+  }
+  Status removed = backing_->removexattr(file->fd(), "", xattrs_.stored_name("security.capability"));
   if (!removed && removed.error() != Errno(ENODATA) && removed.error() != Errno(EOPNOTSUPP)) return removed;
+  if (cleared == mode && !removed) return base::ok();  // as it was
   COFFER_ASSIGN_OR_RETURN(sys::Stat after, backing_->stat(file->fd()));
   own_change(inode, stat, after);
   return base::ok();
 }
-
-namespace {
-
-// Mode and owner through the descriptor of a file that has no name any more.
-Status change_unnamed(Backing& backing, FdRef fd, const AttrChange& change) {
-  if (change.mode) COFFER_RETURN_IF_ERROR(backing.chmod(fd, *change.mode & 07777));
-  if (change.uid || change.gid) {
-    COFFER_RETURN_IF_ERROR(
-        backing.chown(fd, change.uid.value_or(static_cast<uid_t>(-1)), change.gid.value_or(static_cast<gid_t>(-1))));
-  }
-  return base::ok();
-}
-
-}  // namespace
 
 Attr Filesystem::Impl::change_removed(const InodeRef& inode, Attr last, const AttrChange& change) {
   if (change.mode) last.mode = (last.mode & S_IFMT) | (*change.mode & 07777);
@@ -84,15 +61,42 @@ Attr Filesystem::Impl::change_removed(const InodeRef& inode, Attr last, const At
   return last;
 }
 
+Result<Attr> Filesystem::Impl::change_reached(const InodeRef& inode, const AttrChange& change) {
+  COFFER_ASSIGN_OR_RETURN(Located located, reach_now(inode));
+  const sys::Stat before = located.stat;
+  if (change.uid || change.gid) {
+    COFFER_RETURN_IF_ERROR(backing_->chown(located.at(), located.entry, change.uid.value_or(static_cast<uid_t>(-1)),
+                                           change.gid.value_or(static_cast<gid_t>(-1))));
+  }
+  if (change.mode) COFFER_RETURN_IF_ERROR(set_mode(*inode, located.at(), located.entry, *change.mode));
+  // The kernel may write back times of pages that it had of the file as it was; they are not those of what another
+  // process made of it since.
+  if ((change.atime || change.mtime) && !inodes_.is_replaced(*inode)) {
+    const timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
+                               change.mtime ? resolve_now(*change.mtime) : timespec{0, UTIME_OMIT}};
+    // An open file keeps its time in memory too; it is not being opened now, from an older look at the disk.
+    base::MutexLock lock(opening(*inode));
+    auto file = inodes_.file_of(*inode);
+    COFFER_RETURN_IF_ERROR(file ? file->set_times(times) : backing_->utimens(located.at(), located.entry, times));
+  }
+  COFFER_ASSIGN_OR_RETURN(located.stat, backing_->stat(located.at(), located.entry));
+  own_change(inode, before, located.stat);
+  COFFER_ASSIGN_OR_RETURN(Attr attr, attr_of(inode, located));
+  if (change.mode || change.uid || change.gid) {
+    if (auto file = inodes_.file_of(*inode)) file->anticipate_facts(attr.mode, attr.uid, attr.gid);
+  }
+  return attr;
+}
+
 Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
   COFFER_RETURN_IF_ERROR(check_writable());
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
-  std::shared_ptr<FileState> file = inodes_.file_of(*inode);
   // The kernel writes back times of files that are gone, and fails a syncfs if that fails.
-  if (auto removed = inodes_.removed_attr(*inode); removed && !file && !change.size) {
-    return change_removed(inode, *removed, change);
-  }
+  const auto gone = [&] { return held_file(*inode) || change.size ? nullptr : inodes_.removed_attr(*inode); };
+  if (auto removed = gone()) return change_removed(inode, *removed, change);
+  std::shared_ptr<FileState> file = inodes_.file_of(*inode);
   if (change.size) {
+    if (inodes_.is_replaced(*inode)) return Errno(ESTALE);
     if (inode->is_directory || inode->kind != crypto::Kind::kFileOrDirectory) return Errno(EINVAL);
     const bool was_open = file != nullptr;
     COFFER_ASSIGN_OR_RETURN(file, file_state(inode, true, *change.size == 0));
@@ -102,39 +106,10 @@ Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
     if (!was_open) COFFER_RETURN_IF_ERROR(write_out(inode, file));
   }
   if (change.kill_suidgid && file) COFFER_RETURN_IF_ERROR(kill_suidgid(inode, file));
-  const timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
-                             change.mtime ? resolve_now(*change.mtime) : timespec{0, UTIME_OMIT}};
-  auto changed = while_moving([&] { return change_located(inode, change, times); });
+  auto changed = while_moving([&] { return change_reached(inode, change); });
   if (changed || (changed.error() != Errno(ESTALE) && changed.error() != Errno(ENOENT))) return changed;
-  file = inodes_.file_of(*inode);
-  if (!file) {
-    auto removed = inodes_.removed_attr(*inode);
-    return removed ? change_removed(inode, *removed, change) : changed;
-  }
-  COFFER_RETURN_IF_ERROR(change_unnamed(*backing_, file->fd(), change));
-  if (change.atime || change.mtime) COFFER_RETURN_IF_ERROR(file->set_times(times));
-  return getattr(id);
-}
-
-// All but the size. Errors: ESTALE or ENOENT, also where the entry went in the middle of it.
-Result<Attr> Filesystem::Impl::change_located(const InodeRef& inode, const AttrChange& change,
-                                              const timespec (&times)[2]) {
-  COFFER_ASSIGN_OR_RETURN(Located located, locate_now(inode));
-  const sys::Stat before = located.stat;
-  if (change.uid || change.gid) {
-    COFFER_RETURN_IF_ERROR(backing_->chown(located.at(), located.entry, change.uid.value_or(static_cast<uid_t>(-1)),
-                                           change.gid.value_or(static_cast<gid_t>(-1))));
-  }
-  if (change.mode) COFFER_RETURN_IF_ERROR(set_mode(*inode, located.at(), located.entry, *change.mode));
-  if (change.atime || change.mtime) {
-    // An open file keeps its time in memory too; it is not being opened now, from an older look at the disk.
-    base::MutexLock lock(opening(*inode));
-    auto file = inodes_.file_of(*inode);
-    COFFER_RETURN_IF_ERROR(file ? file->set_times(times) : backing_->utimens(located.at(), located.entry, times));
-  }
-  COFFER_ASSIGN_OR_RETURN(located.stat, backing_->stat(located.at(), located.entry));
-  own_change(inode, before, located.stat);
-  return attr_of(inode, located);
+  if (auto removed = gone()) return change_removed(inode, *removed, change);  // it went just now
+  return changed;
 }
 
 Result<std::string> Filesystem::Impl::readlink(InodeId id) {

@@ -29,9 +29,13 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::file_state(const InodeRef& 
   if (write) COFFER_RETURN_IF_ERROR(check_writable());
   if (auto file = inodes_.file_of(*inode)) {
     if (write && !file->writable()) return Errno(EACCES);
-    COFFER_ASSIGN_OR_RETURN(const std::optional<sys::Stat> known, file->refresh());
-    if (known) inodes_.set_cached(*inode, *known);
-    return file;
+    if (file->dirty()) return file;
+    auto reached = reach(inode);
+    if (reached) {
+      COFFER_RETURN_IF_ERROR(file->refresh(reached->stat));
+      return file;
+    }
+    if (!inodes_.orphan_of(*inode)) return reached.error();
   }
   return open_state(inode, write, truncate);
 }
@@ -39,7 +43,7 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::file_state(const InodeRef& 
 // One at a time for a file: a second FileState would read a header that the first may be writing.
 Result<std::shared_ptr<FileState>> Filesystem::Impl::open_state(const InodeRef& inode, bool write, bool truncate) {
   base::MutexLock lock(opening(*inode));
-  if (auto file = inodes_.file_of(*inode)) {
+  if (auto file = inodes_.file_of(*inode); file && !inodes_.orphan_of(*inode)) {
     if (write && !file->writable()) return Errno(EACCES);
     return file;
   }
@@ -67,8 +71,8 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::open_located(const InodeRef
   if (truncate) {
     COFFER_ASSIGN_OR_RETURN(facts, facts_of(inode, stat));
   }
-  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, *std::move(fd), stat, located->entry, writable,
-                                                     truncate ? &facts : nullptr));
+  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, *std::move(fd), stat, inode->kind, located->entry,
+                                                     writable, truncate ? &facts : nullptr));
   if (!truncate) COFFER_RETURN_IF_ERROR(check_place(inode, *file));
   return inodes_.publish_file(*inode, std::move(file));
 }
@@ -80,7 +84,7 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::reopen_orphan(const InodeRe
   HeaderFacts facts;
   facts.mode = stat.mode;
   facts.name = "?";
-  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, std::move(fd), stat, "(removed)",
+  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, std::move(fd), stat, inode->kind, "(removed)",
                                                      !options_.read_only, truncate ? &facts : nullptr));
   file->discard();
   return inodes_.publish_file(*inode, std::move(file));
@@ -100,14 +104,26 @@ Result<HeaderFacts> Filesystem::Impl::facts_of(const InodeRef& inode, const sys:
   facts.kind = inode->kind;
   facts.parent = place.odd ? place.odd->under : dir.ids->front();
   facts.name = place.name;
+  if (place.odd) {
+    // What a copy is shown under is ours to say, not its name.
+    auto name = names_.cipher().decrypt(place.odd->under, place.odd->full);
+    if (name) facts.name = *std::move(name);
+  }
   return facts;
 }
 
 Result<crypto::DirId> Filesystem::Impl::place_hash(const InodeRef& inode) {
   Place place = inodes_.place_of(*inode);
   if (!place.parent) return Errno(ESTALE);
-  COFFER_ASSIGN_OR_RETURN(EntryName entry, entry_of(place.parent, place, inode->kind));
-  return names_.cipher().derived_id(place.odd ? place.odd->under : place.parent->directory->ids()->front(), entry.full);
+  if (place.odd) return names_.cipher().derived_id(place.odd->under, place.odd->full);
+  COFFER_ASSIGN_OR_RETURN(OpenedDir dir, open_dir(place.parent));
+  const crypto::DirId under = dir.ids->front();
+  return names_.cipher().derived_id(under, names_.encode(under, inode->kind, place.name).full);
+}
+
+crypto::DirId Filesystem::Impl::place_hash(const FoundEntry& entry, std::string_view name) const {
+  const crypto::NameCipher& cipher = names_.cipher();
+  return cipher.derived_id(entry.under, entry.odd ? entry.name.full : cipher.encrypt(entry.under, entry.kind, name));
 }
 
 Status Filesystem::Impl::check_place(const InodeRef& inode, FileState& file) {
@@ -115,7 +131,11 @@ Status Filesystem::Impl::check_place(const InodeRef& inode, FileState& file) {
   std::optional<crypto::DirId> seen;
   for (;;) {
     Place place = inodes_.place_of(*inode);
-    if (!place.parent || place.odd) return base::ok();  // a conflict copy says itself that it was moved
+    if (!place.parent) return base::ok();
+    if (place.odd) {  // a conflict copy says itself that it was moved
+      auto name = names_.cipher().decrypt(place.odd->under, place.odd->full);
+      if (name != place.name) return base::ok();
+    }
     COFFER_ASSIGN_OR_RETURN(OpenedDir dir, open_dir(place.parent));
     const bool here = std::find(dir.ids->begin(), dir.ids->end(), header.parent) != dir.ids->end();
     if (here && header.name == place.name) return base::ok();
@@ -155,8 +175,8 @@ bool Filesystem::Impl::is_explained_elsewhere(const InodeRef& inode, const crypt
   }
   // The name in the header may not have been looked up yet.
   const std::string entry = names_.encode(header.parent, inode->kind, header.name).entry;
-  for (const InodeRef& directory : inodes_.directories()) {
-    DirectoryIds ids = directory->directory->ids();
+  for (const InodeRef& directory : inodes_.all()) {
+    DirectoryIds ids = directory->is_directory ? directory->directory->ids() : nullptr;
     if (!ids || std::find(ids->begin(), ids->end(), header.parent) == ids->end()) continue;
     auto dir = open_dir(directory);
     auto there = dir ? backing_->stat(dir->at(), entry) : dir.error();
@@ -166,6 +186,7 @@ bool Filesystem::Impl::is_explained_elsewhere(const InodeRef& inode, const crypt
 }
 
 Opened Filesystem::Impl::make_handle(const InodeRef& inode, std::shared_ptr<FileState> file, bool may_write) {
+  ++file->handles;
   if (may_write) ++file->writers;
   auto handle = std::make_shared<OpenFile>();
   handle->inode = inode;
@@ -177,13 +198,14 @@ Opened Filesystem::Impl::make_handle(const InodeRef& inode, std::shared_ptr<File
 Result<Opened> Filesystem::Impl::open_file(InodeId id, int flags, bool kill) {
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
   if (inode->is_directory) return Errno(EISDIR);
+  if (inodes_.is_replaced(*inode)) return Errno(ESTALE);  // the kernel looks the name up again and comes back
   const bool write = wants_write(flags);
   const bool truncate = (flags & O_TRUNC) != 0;
-  const bool was_open = inodes_.file_of(*inode) != nullptr;
   COFFER_ASSIGN_OR_RETURN(auto file, file_state(inode, write, truncate));
-  bool keep = was_open;
-  if (!was_open) {
-    COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
+  // What is dirty was written by us, and the kernel's pages with it.
+  bool keep = true;
+  if (!file->dirty()) {
+    const sys::Stat stat = file->disk_stat();
     keep = inodes_.is_cached(*inode, stat);
     inodes_.set_cached(*inode, stat);
   }
@@ -221,10 +243,19 @@ Result<std::size_t> Filesystem::Impl::write(HandleId id, std::uint64_t offset, B
 Status Filesystem::Impl::write_out(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
   if (!file->dirty()) return base::ok();
   COFFER_RETURN_IF_ERROR(write_keeping_mode(*file));
-  if (auto stat = backing_->stat(file->fd())) inodes_.set_cached(*inode, *stat);
+  const sys::Stat stat = file->disk_stat();
+  inodes_.set_cached(*inode, stat);
+  if (is_settled(inode, *file)) inodes_.set_settled(*inode, stat);
   settler_->content_written(inode);
   settler_->disk_changed();
   return base::ok();
+}
+
+bool Filesystem::Impl::is_settled(const InodeRef& inode, const FileState& file) {
+  const Place place = inodes_.place_of(*inode);
+  if (!place.parent || place.odd) return false;
+  const DirectoryIds ids = place.parent->directory->ids();
+  return ids && file.is_settled_at(ids->front(), place.name);
 }
 
 // A write by somebody without CAP_FSETID clears suid and sgid below; when they are to go, we are told (kill_suidgid).
@@ -249,10 +280,16 @@ Status Filesystem::Impl::flush(HandleId id) {
 
 void Filesystem::Impl::release(HandleId id) {
   auto handle = files_.remove(id);
-  if (!handle || !handle->may_write) return;
+  if (!handle) return;
+  --handle->file->handles;
+  if (!handle->may_write) return;
   --handle->file->writers;
   Status written = write_out(handle->inode, handle->file);
-  if (written) return;
+  if (handle->file->lost()) return;  // that was reported when it happened
+  if (written) {
+    if (!inodes_.removed_attr(*handle->inode)) recent_files_.keep(handle->file);
+    return;
+  }
   events_.report(EventKind::kWriteError, fmt::format("{}: not written yet ({}); kept in memory and tried again",
                                                      handle->file->label(), written.error().code()));
   settler_->keep_unsaved(handle->inode, handle->file);
@@ -342,24 +379,36 @@ Result<std::size_t> Filesystem::Impl::copy_file_range(HandleId from, std::uint64
 // Ten seconds after the last change of content: the header learns what the file is called and looks like now.
 void Filesystem::Impl::settle(const InodeRef& inode) {
   auto open = inodes_.file_of(*inode);
-  if (open && open->dirty()) return;  // comes again when that is written out
+  if (open) recent_files_.drop(open);
+  if (inodes_.is_replaced(*inode)) return;  // the file is another's work now
+  if (open && open->dirty()) return;        // comes again when that is written out
   auto located = locate(inode);
-  if (!located) return;  // gone meanwhile
+  if (!located) return;                                   // gone meanwhile
+  if (inodes_.is_settled(*inode, located->stat)) return;  // nothing has changed since its header was written
   auto facts = facts_of(inode, located->stat);
   if (!facts) return;
   auto file = file_state(inode, true, false);
   if (!file) return;
   // Changed by somebody else since we wrote it: not a header of ours to vouch for.
   if (!(*file)->confirm()) return;
+  const crypto::FileHeader before = (*file)->header();
+  if (located->stat.nlink > 1 && (before.parent != facts->parent || before.name != facts->name)) {
+    // From now on the header names another of its links; the one that it named so far stays ours.
+    FoundEntry named;
+    named.kind = before.kind;
+    named.under = before.parent;
+    known_good_.explain_place(inode->backing, place_hash(named, before.name));
+  }
   (*file)->update_facts(*facts);
   if (!(*file)->dirty()) return;
   Status written = write_keeping_mode(**file);
   if (!written) {
     events_.report(EventKind::kWriteError,
                    fmt::format("{}: header not brought up to date ({})", located->entry, written.error().code()));
+    settler_->file_changed(inode, *file);  // tried again while somebody holds it open
     return;
   }
-  if (auto stat = backing_->stat((*file)->fd())) inodes_.set_cached(*inode, *stat);
+  inodes_.set_cached(*inode, (*file)->disk_stat());
   settler_->disk_changed();
 }
 

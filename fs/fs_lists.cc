@@ -22,12 +22,12 @@ unsigned char shown_type(const ShownEntry& entry, const std::unique_ptr<SpecialN
 
 }  // namespace
 
-Result<HandleId> Filesystem::Impl::open_directory(InodeId id) {
+Result<Opened> Filesystem::Impl::open_directory(InodeId id) {
   COFFER_ASSIGN_OR_RETURN(OpenedDir dir, open_dir(id));
   auto handle = std::make_shared<OpenDirectory>();
   handle->inode = dir.inode;
   handle->fd = dir.fd;
-  return directories_.insert(std::move(handle));
+  return Opened{directories_.insert(std::move(handle)), name_trust(*dir.inode) > kTrustUnwatched};
 }
 
 void Filesystem::Impl::release_directory(HandleId id) { directories_.remove(id); }
@@ -41,6 +41,7 @@ Status Filesystem::Impl::fsync_directory(HandleId id) {
 
 Result<std::vector<ShownEntry>> Filesystem::Impl::read_names(const OpenedDir& dir) {
   base::ReaderLock lock(dir.names());
+  const std::uint64_t generation = dir.inode->directory->generation();
   COFFER_ASSIGN_OR_RETURN(std::vector<sys::DirEntry> below, backing_->list(dir.at()));
   std::vector<ShownEntry> entries;
   entries.reserve(below.size());
@@ -74,7 +75,7 @@ Result<std::vector<ShownEntry>> Filesystem::Impl::read_names(const OpenedDir& di
   }
   std::map<std::string, DecodedEntry> odd;
   entries = name_listing(std::move(entries), *dir.ids, odd);
-  dir.inode->directory->set_odd(std::move(odd));
+  dir.inode->directory->set_odd(generation, std::move(odd));
   return entries;
 }
 
@@ -118,10 +119,11 @@ Result<bool> Filesystem::Impl::list_one(const OpenedDir& dir, const ShownEntry& 
   found.name = {entry.decoded.entry, entry.decoded.full};
   found.under = entry.decoded.under;
   found.kind = entry.decoded.kind;
-  found.odd = entry.shown != entry.decoded.name || entry.decoded.decorated || entry.decoded.under != dir.ids->front();
+  found.odd = is_odd(entry, *dir.ids);
   found.stat = *stat;
   InodeRef inode = ref(dir, found, entry.shown, 1);
-  auto attr = attr_of(inode, dir.at(), found.name.entry, found.stat);
+  watch_child(inode, dir, found);
+  auto attr = inode->kind == found.kind ? attr_of(inode, dir, found) : Result<Attr>(Errno(EIO));
   if (!attr) {
     // The entry is there, only its attributes are not to be had: list it, and let a look-up tell why.
     inodes_.forget(inode->id, 1);

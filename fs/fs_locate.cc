@@ -58,13 +58,20 @@ Result<crypto::DirId> Filesystem::Impl::derived_id_of(const InodeRef& directory)
     return Errno(ESTALE);
   }
   if (place.odd) return names_.cipher().derived_id(place.odd->under, place.odd->full);
-  COFFER_ASSIGN_OR_RETURN(EntryName name, entry_of(place.parent, place, directory->kind));
-  DirectoryIds ids = place.parent->directory->ids();
-  return names_.cipher().derived_id(ids->front(), name.full);
+  COFFER_ASSIGN_OR_RETURN(OpenedDir parent, open_dir(place.parent));
+  const crypto::DirId under = parent.ids->front();
+  return names_.cipher().derived_id(under, names_.encode(under, directory->kind, place.name).full);
 }
 
 Result<DirectoryIds> Filesystem::Impl::directory_ids_of(const InodeRef& directory, FdRef fd) {
-  if (DirectoryIds ids = directory->directory->ids()) return ids;
+  for (;;) {
+    if (DirectoryIds ids = directory->directory->ids()) return ids;
+    COFFER_RETURN_IF_ERROR(read_directory_ids(directory, fd));
+  }
+}
+
+Status Filesystem::Impl::read_directory_ids(const InodeRef& directory, FdRef fd) {
+  const std::uint64_t generation = directory->directory->generation();
   COFFER_ASSIGN_OR_RETURN(crypto::DirId derived, derived_id_of(directory));
   COFFER_ASSIGN_OR_RETURN(std::vector<sys::DirEntry> entries, backing_->list(fd));
   std::vector<PinFile> pins;
@@ -95,9 +102,8 @@ Result<DirectoryIds> Filesystem::Impl::directory_ids_of(const InodeRef& director
   }
   std::map<std::string, DecodedEntry> odd;
   name_listing(std::move(candidates), ids, odd);
-  directory->directory->set_odd(std::move(odd));
-  directory->directory->set_ids_once(std::move(ids), std::move(pins));
-  return directory->directory->ids();
+  directory->directory->set_read(generation, std::move(ids), std::move(pins), std::move(odd));
+  return base::ok();
 }
 
 Result<OpenedDir> Filesystem::Impl::open_dir(InodeId id) {
@@ -110,6 +116,7 @@ Result<OpenedDir> Filesystem::Impl::open_dir(const InodeRef& directory) {
     OpenedDir dir;
     dir.inode = directory;
     COFFER_ASSIGN_OR_RETURN(dir.fd, directory_fd(directory));
+    watch(directory, FdRef(*dir.fd));  // before anything is read that the kernel will keep
     COFFER_ASSIGN_OR_RETURN(dir.ids, directory_ids_of(directory, FdRef(*dir.fd)));
     return dir;
   });
@@ -123,11 +130,14 @@ Result<Located> Filesystem::Impl::locate_now(const InodeRef& inode) {
   Located located;
   if (inode->id == kRootInode) {
     COFFER_ASSIGN_OR_RETURN(located.dir, directory_fd(inode));
+    located.parent = inode;
     located.entry = ".";
   } else {
     Place place = inodes_.place_of(*inode);
     if (!place.parent) return Errno(ESTALE);
     COFFER_ASSIGN_OR_RETURN(located.dir, directory_fd(place.parent));
+    watch(place.parent, FdRef(*located.dir));
+    located.parent = place.parent;
     COFFER_ASSIGN_OR_RETURN(EntryName name, entry_of(place.parent, place, inode->kind));
     located.entry = std::move(name.entry);
   }
@@ -138,19 +148,33 @@ Result<Located> Filesystem::Impl::locate_now(const InodeRef& inode) {
   return located;
 }
 
+std::shared_ptr<FileState> Filesystem::Impl::held_file(const Inode& inode) {
+  auto file = inode.kind == crypto::Kind::kFileOrDirectory ? inodes_.file_of(inode) : nullptr;
+  return file && file->handles > 0 ? file : nullptr;
+}
+
+Result<Located> Filesystem::Impl::reach(const InodeRef& inode) {
+  return while_moving([&] { return reach_now(inode); });
+}
+
+Result<Located> Filesystem::Impl::reach_now(const InodeRef& inode) {
+  auto file = held_file(*inode);
+  if (!file) return locate_now(inode);
+  COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
+  return Located{FileState::shared_fd(file), inodes_.place_of(*inode).parent, "", stat};
+}
+
+// Of several entries of one name the one that name_listing() shows under it: FORMAT.md 5.4.
 Result<FoundEntry> Filesystem::Impl::find_entry(const OpenedDir& dir, std::string_view name) {
   constexpr crypto::Kind kKinds[] = {crypto::Kind::kFileOrDirectory, crypto::Kind::kSymlink, crypto::Kind::kSpecial};
   FoundEntry found;
-  found.under = dir.ids->front();
-  for (crypto::Kind kind : kKinds) {
-    found.name = names_.encode(found.under, kind, name);
+  // True if it is there. What a name says it is, it must be: a link or device that somebody put into the vault is never
+  // followed or opened.
+  auto is_there = [&]() -> Result<bool> {
     auto stat = backing_->stat(dir.at(), found.name.entry);
-    if (!stat && stat.error() == Errno(ENOENT)) continue;
+    if (!stat && stat.error() == Errno(ENOENT)) return false;
     if (!stat) return stat.error();
-    // What a name says it is, it must be: a link or device that somebody put into the vault is never followed or
-    // opened.
-    bool right = S_ISREG(stat->mode) || (kind == crypto::Kind::kFileOrDirectory && S_ISDIR(stat->mode));
-    if (!right) {
+    if (!S_ISREG(stat->mode) && !(found.kind == crypto::Kind::kFileOrDirectory && S_ISDIR(stat->mode))) {
       bool fresh;
       {
         base::MutexLock lock(reported_mutex_);
@@ -159,19 +183,35 @@ Result<FoundEntry> Filesystem::Impl::find_entry(const OpenedDir& dir, std::strin
       }
       if (fresh)
         events_.report(EventKind::kUnreadable, fmt::format("{}: neither file nor directory", found.name.entry));
-      continue;
+      return false;
     }
-    found.kind = kind;
     found.stat = *stat;
-    return found;
+    return true;
+  };
+  std::optional<DecodedEntry> odd;
+  auto is_odd_there = [&]() -> Result<bool> {
+    found.name = {odd->entry, odd->full};
+    found.under = odd->under;
+    found.kind = odd->kind;
+    found.odd = true;
+    return is_there();
+  };
+  for (crypto::Kind kind : kKinds) {
+    found.kind = kind;
+    found.under = dir.ids->front();
+    found.odd = false;
+    found.name = names_.encode(found.under, kind, name);
+    COFFER_ASSIGN_OR_RETURN(bool there, is_there());
+    if (there) return found;
+    if (kind == kKinds[0]) odd = dir.inode->directory->find_odd(std::string(name));
+    if (odd && odd->is_shown_as(name) && odd->kind == kind) {
+      COFFER_ASSIGN_OR_RETURN(there, is_odd_there());
+      if (there) return found;
+    }
   }
-  DecodedEntry odd;
-  if (!dir.inode->directory->find_odd(std::string(name), odd)) return Errno(ENOENT);
-  COFFER_ASSIGN_OR_RETURN(found.stat, backing_->stat(dir.at(), odd.entry));
-  found.name = {odd.entry, odd.full};
-  found.under = odd.under;
-  found.kind = odd.kind;
-  found.odd = true;
+  if (!odd || odd->is_shown_as(name)) return Errno(ENOENT);
+  COFFER_ASSIGN_OR_RETURN(bool there, is_odd_there());
+  if (!there) return Errno(ENOENT);
   return found;
 }
 
@@ -215,7 +255,8 @@ Result<Attr> Filesystem::Impl::attr_of(const InodeRef& inode, FdRef dir, const s
       if (!node) {
         // The one kind whose header stat needs: read once.
         COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(dir, entry, O_RDONLY | O_NONBLOCK));
-        COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, std::move(fd), stat, entry, false, nullptr));
+        COFFER_ASSIGN_OR_RETURN(
+            auto file, FileState::open(file_context_, std::move(fd), stat, inode->kind, entry, false, nullptr));
         crypto::FileHeader header = file->header();
         node = std::make_unique<SpecialNode>(
             SpecialNode{header.mode & S_IFMT,
@@ -241,7 +282,16 @@ Result<Attr> Filesystem::Impl::attr_of(const InodeRef& inode, FdRef dir, const s
 }
 
 Result<Attr> Filesystem::Impl::attr_of(const InodeRef& inode, const Located& located) {
-  return attr_of(inode, located.at(), located.entry, located.stat);
+  COFFER_ASSIGN_OR_RETURN(Attr attr, attr_of(inode, located.at(), located.entry, located.stat));
+  if (located.parent) attr.trust = attr_trust(*inode, *located.parent, located.stat);
+  return attr;
+}
+
+Result<Attr> Filesystem::Impl::attr_of(const InodeRef& inode, const OpenedDir& dir, const FoundEntry& found) {
+  COFFER_ASSIGN_OR_RETURN(Attr attr, attr_of(inode, dir.at(), found.name.entry, found.stat));
+  attr.trust = attr_trust(*inode, *dir.inode, found.stat);
+  attr.name_trust = name_trust(*dir.inode);
+  return attr;
 }
 
 }  // namespace coffer::fs

@@ -18,9 +18,16 @@ Result<Attr> Filesystem::Impl::lookup(InodeId parent, std::string_view name) {
   base::ReaderLock lock(dir.names());
   COFFER_ASSIGN_OR_RETURN(FoundEntry found, find_entry(dir, name));
   InodeRef inode = ref(dir, found, name, 1);
-  auto attr = attr_of(inode, dir.at(), found.name.entry, found.stat);
+  watch_child(inode, dir, found);
+  auto attr = inode->kind == found.kind ? attr_of(inode, dir, found) : other_kind(found.name.entry);
   if (!attr) inodes_.forget(inode->id, 1);
   return attr;
+}
+
+// A hard link below, under a name of another kind than the one that the file is known by.
+Errno Filesystem::Impl::other_kind(const std::string& entry) {
+  events_.report(EventKind::kIntegrity, fmt::format("{}: a link to a file of another kind", entry));
+  return Errno(EIO);
 }
 
 HeaderFacts Filesystem::Impl::new_facts(const OpenedDir& dir, std::string_view name, crypto::Kind kind,
@@ -65,7 +72,7 @@ Result<Attr> Filesystem::Impl::mkdir(InodeId parent, std::string_view name, mode
       COFFER_RETURN_IF_ERROR(set_mode(*inode, dir.at(), made.name.entry, wanted));
     }
     COFFER_ASSIGN_OR_RETURN(made.stat, backing_->stat(dir.at(), made.name.entry));
-    return attr_of(inode, dir.at(), made.name.entry, made.stat);
+    return attr_of(inode, dir, made);
   };
   auto attr = finish();
   if (!attr) inodes_.forget(inode->id, 1);
@@ -92,13 +99,14 @@ Result<Created> Filesystem::Impl::create_new(const OpenedDir& dir, std::string_v
       COFFER_RETURN_IF_ERROR(set_mode(*inode, dir.at(), made.name.entry, wanted));
       COFFER_ASSIGN_OR_RETURN(made.stat, backing_->stat(file->fd()));
     }
-    return attr_of(inode, dir.at(), made.name.entry, made.stat);
+    return attr_of(inode, dir, made);
   };
   auto attr = finish();
   if (!attr) {
     inodes_.forget(inode->id, 1);
     return attr.error();
   }
+  attr->trust = kTrustUnwatched;  // as of everything that is being written to
   return Created{*attr, make_handle(inode, std::move(file), true)};
 }
 
@@ -179,7 +187,7 @@ Result<Attr> Filesystem::Impl::symlink(InodeId parent, std::string_view name, st
   COFFER_ASSIGN_OR_RETURN(FoundEntry made,
                           make_with_content(dir, name, crypto::Kind::kSymlink, S_IFLNK | 0777, 0, target, caller));
   InodeRef inode = ref(dir, made, name, 1);
-  auto attr = attr_of(inode, dir.at(), made.name.entry, made.stat);
+  auto attr = attr_of(inode, dir, made);
   if (!attr) inodes_.forget(inode->id, 1);
   return attr;
 }
@@ -211,7 +219,7 @@ Result<Attr> Filesystem::Impl::mknod(InodeId parent, std::string_view name, mode
                           make_with_content(dir, name, crypto::Kind::kSpecial, mode, stored_rdev, {}, caller));
   InodeRef inode = ref(dir, made, name, 1);
   inodes_.set_special(*inode, {type, device ? rdev : 0});
-  auto attr = attr_of(inode, dir.at(), made.name.entry, made.stat);
+  auto attr = attr_of(inode, dir, made);
   if (!attr) inodes_.forget(inode->id, 1);
   return attr;
 }
@@ -235,12 +243,11 @@ Result<Attr> Filesystem::Impl::link(InodeId id, InodeId parent, std::string_view
   COFFER_RETURN_IF_ERROR(backing_->link(from.at(), from.entry, dir.at(), made.name.entry));
   settler_->disk_changed();
   COFFER_ASSIGN_OR_RETURN(made.stat, backing_->stat(dir.at(), made.name.entry));
-  // Its header has room for one of the names, and which one that will be is open.
-  if (auto before = place_hash(inode)) known_good_.explain_place(inode->backing, *before, true);
-  known_good_.explain_place(inode->backing, names_.cipher().derived_id(made.under, made.name.full), true);
   own_change(inode, from.stat, made.stat);
+  // A header has room for one name: when that is gone the file is where we put it all the same.
+  known_good_.explain_place(inode->backing, place_hash(made, name));
   InodeRef linked = ref(dir, made, name, 1);
-  auto attr = attr_of(linked, dir.at(), made.name.entry, made.stat);
+  auto attr = attr_of(linked, dir, made);
   if (!attr) inodes_.forget(linked->id, 1);
   return attr;
 }
@@ -258,22 +265,27 @@ void Filesystem::Impl::entry_removed(const OpenedDir& dir, std::string_view name
   settler_->disk_changed();
   // Its side file goes last; one that stays behind is litter, a missing one would cost a name.
   static_cast<void>(names_.remove_side_file(dir.at(), found.name));
-  InodeRef inode = inodes_.find(BackingId::of(found.stat));
+  const BackingId backing = BackingId::of(found.stat);
+  InodeRef inode = inodes_.find(backing);
+  if (inode) inodes_.remove_place(*inode, *dir.inode, name);
+  if (!found.is_directory()) known_good_.forget_place(backing, place_hash(found, name));
   if (!inode) return;
   const bool last_name = inode->is_directory || found.stat.nlink <= 1;
-  inodes_.remove_place(*inode, *dir.inode, name);
   if (inode->is_directory) directory_fds_.erase(*inode);
   if (!last_name) {
     auto after = inodes_.file_of(*inode) ? backing_->stat(inodes_.file_of(*inode)->fd()) : Errno(ESTALE);
     if (!after) {
-      auto located = locate_now(inode);
+      auto located = locate(inode);
       if (located) after = located->stat;
     }
     if (after) own_change(inode, found.stat, *after);
     return;
   }
   known_good_.erase(inode->backing);
-  if (auto file = inodes_.file_of(*inode)) file->discard();
+  if (auto file = inodes_.file_of(*inode)) {
+    file->discard();
+    recent_files_.drop(file);
+  }
   auto attr = attr_of(inode, dir.at(), found.name.entry, found.stat);
   if (!attr) return;
   attr->nlink = 0;
@@ -312,8 +324,7 @@ Status Filesystem::Impl::clear_for_removal(FdRef directory, const InodeRef& inod
     if (crypto::looks_like_pin(entry.name)) {
       if (auto pin = names_.cipher().parse_pin(entry.name)) removed_pins.push_back({entry.name, *pin});
       removable.push_back(entry.name);
-    } else if (is_litter(entry.name) || is_temporary_name(entry.name) ||
-               entry.name.ends_with(crypto::kSideFileSuffix)) {
+    } else if (is_litter(entry.name) || is_temporary_name(entry.name) || is_side_file_name(entry.name)) {
       removable.push_back(entry.name);
     } else if (names_.decode(directory, *ids, entry.name).what == EntryClass::kOurs) {
       removed_pins.clear();

@@ -71,12 +71,12 @@ void Filesystem::Impl::move_done(Move& move) {
   if (move.from_dir.inode != move.to_dir.inode || move.from.name.entry != move.to.entry) {
     static_cast<void>(names_.remove_side_file(move.from_dir.at(), move.from.name));
   }
-  if (!move.from.is_directory()) {
-    known_good_.explain_place(move.inode->backing, names_.cipher().derived_id(move.to_dir.ids->front(), move.to.full),
-                              move.from.stat.nlink > 1);
-  }
+  const crypto::DirId left = place_hash(move.from, move.from_name);
+  const crypto::DirId reached = names_.cipher().derived_id(move.to_dir.ids->front(), move.to.full);
+  if (!move.from.is_directory()) known_good_.explain_place(move.inode->backing, reached);
   inodes_.move_place(*move.inode, *move.from_dir.inode, move.from_name,
                      Place{move.to_dir.inode, std::string(move.to_name), nullptr});
+  if (!move.from.is_directory() && left != reached) known_good_.forget_place(move.inode->backing, left);
   if (auto after = backing_->stat(move.to_dir.at(), move.to.entry)) own_change(move.inode, move.from.stat, *after);
 }
 

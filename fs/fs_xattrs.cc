@@ -25,10 +25,8 @@ bool has_namespace(std::string_view name) {
 
 }  // namespace
 
-// Whose attributes they are: a file's id, or a directory's.
-Result<crypto::Id<struct XattrOwnerTag>> Filesystem::Impl::xattr_owner(const Inode& inode, FdRef dir,
-                                                                       const std::string& entry) {
-  crypto::Id<struct XattrOwnerTag> owner;
+Result<std::vector<Filesystem::Impl::XattrOwner>> Filesystem::Impl::xattr_owners(const Inode& inode, FdRef dir,
+                                                                                 const std::string& entry) {
   if (inode.is_directory) {
     DirectoryIds ids = inode.directory->ids();
     if (!ids) {
@@ -38,37 +36,52 @@ Result<crypto::Id<struct XattrOwnerTag>> Filesystem::Impl::xattr_owner(const Ino
       if (!self) return Errno(ESTALE);
       COFFER_ASSIGN_OR_RETURN(ids, directory_ids_of(self, fd));
     }
-    owner.bytes = ids->front().bytes;
-    return owner;
+    std::vector<XattrOwner> owners;
+    for (const crypto::DirId& id : *ids) owners.push_back({id.bytes});
+    return owners;
   }
   if (auto file = inodes_.file_of(inode)) {
-    owner.bytes = file->file_id().bytes;
-    return owner;
+    return std::vector<XattrOwner>{{file->file_id().bytes}};
   }
   COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(dir, entry, O_RDONLY | O_NONBLOCK));
   COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(fd));
-  COFFER_ASSIGN_OR_RETURN(auto file, FileState::open(file_context_, std::move(fd), stat, entry, false, nullptr));
-  owner.bytes = file->file_id().bytes;
-  return owner;
+  COFFER_ASSIGN_OR_RETURN(auto file,
+                          FileState::open(file_context_, std::move(fd), stat, inode.kind, entry, false, nullptr));
+  return std::vector<XattrOwner>{{file->file_id().bytes}};
+}
+
+std::optional<crypto::Xattr> Filesystem::Impl::open_sealed(const std::vector<XattrOwner>& owners,
+                                                           const std::string& stored, ByteView sealed) const {
+  for (const XattrOwner& owner : owners) {
+    if (auto opened = xattrs_.open(owner.view(), stored, sealed)) return opened;
+  }
+  return std::nullopt;
+}
+
+Errno Filesystem::Impl::forged_attribute(const Inode& inode, const std::string& entry) {
+  auto file = inodes_.file_of(inode);
+  events_.report(EventKind::kIntegrity, fmt::format("{}: an extended attribute does not authenticate",
+                                                    entry.empty() && file ? file->label() : entry));
+  return Errno(EIO);
 }
 
 Result<base::Bytes> Filesystem::Impl::get_sealed(const Inode& inode, FdRef dir, const std::string& entry,
                                                  std::string_view name) {
   const std::string stored = xattrs_.stored_name(name);
   COFFER_ASSIGN_OR_RETURN(base::Bytes sealed, backing_->getxattr(dir, entry, stored));
-  COFFER_ASSIGN_OR_RETURN(auto owner, xattr_owner(inode, dir, entry));
-  auto opened = xattrs_.open(owner.view(), stored, sealed);
+  COFFER_ASSIGN_OR_RETURN(auto owners, xattr_owners(inode, dir, entry));
+  auto opened = open_sealed(owners, stored, sealed);
   if (!opened) {
-    events_.report(EventKind::kIntegrity, fmt::format("{}: an extended attribute does not authenticate", entry));
-    return Errno(EIO);
+    return forged_attribute(inode, entry);
   }
   return std::move(opened->value);
 }
 
 Status Filesystem::Impl::set_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name,
                                     ByteView value, int flags) {
-  COFFER_ASSIGN_OR_RETURN(auto owner, xattr_owner(inode, dir, entry));
-  return backing_->setxattr(dir, entry, xattrs_.stored_name(name), xattrs_.seal(owner.view(), name, value), flags);
+  COFFER_ASSIGN_OR_RETURN(auto owners, xattr_owners(inode, dir, entry));
+  const base::Bytes sealed = xattrs_.seal(owners.front().view(), name, value);
+  return backing_->setxattr(dir, entry, xattrs_.stored_name(name), sealed, flags);
 }
 
 Result<base::Bytes> Filesystem::Impl::getxattr(InodeId id, std::string_view name) {
@@ -77,7 +90,7 @@ Result<base::Bytes> Filesystem::Impl::getxattr(InodeId id, std::string_view name
   if (name.size() > crypto::kXattrMaxName) return Errno(ERANGE);
   if (is_acl(name) && inode->kind == crypto::Kind::kSymlink) return Errno(EOPNOTSUPP);
   return while_moving([&]() -> Result<base::Bytes> {
-    COFFER_ASSIGN_OR_RETURN(Located located, locate_now(inode));
+    COFFER_ASSIGN_OR_RETURN(Located located, reach_now(inode));
     if (!is_acl(name)) return get_sealed(*inode, located.at(), located.entry, name);
     return backing_->getxattr(located.at(), located.entry, std::string(name));
   });
@@ -89,27 +102,25 @@ Result<std::vector<std::string>> Filesystem::Impl::listxattr(InodeId id) {
 }
 
 Result<std::vector<std::string>> Filesystem::Impl::list_xattrs(const InodeRef& inode) {
-  COFFER_ASSIGN_OR_RETURN(Located located, locate_now(inode));
+  COFFER_ASSIGN_OR_RETURN(Located located, reach_now(inode));
   COFFER_ASSIGN_OR_RETURN(std::vector<std::string> below, backing_->listxattr(located.at(), located.entry));
   std::vector<std::string> names;
-  std::optional<crypto::Id<struct XattrOwnerTag>> owner;
+  std::vector<XattrOwner> owners;
   for (const std::string& stored : below) {
     if (is_acl(stored)) {
       if (inode->kind != crypto::Kind::kSymlink) names.push_back(stored);
       continue;
     }
     if (!stored.starts_with(crypto::kXattrPrefix)) continue;  // somebody else's
-    if (!owner) {
-      COFFER_ASSIGN_OR_RETURN(owner, xattr_owner(*inode, located.at(), located.entry));
+    if (owners.empty()) {
+      COFFER_ASSIGN_OR_RETURN(owners, xattr_owners(*inode, located.at(), located.entry));
     }
     auto sealed = backing_->getxattr(located.at(), located.entry, stored);
     if (!sealed && sealed.error() == Errno(ENODATA)) continue;
     if (!sealed) return sealed.error();
-    auto opened = xattrs_.open(owner->view(), stored, *sealed);
+    auto opened = open_sealed(owners, stored, *sealed);
     if (!opened) {
-      events_.report(EventKind::kIntegrity,
-                     fmt::format("{}: an extended attribute does not authenticate", located.entry));
-      return Errno(EIO);
+      return forged_attribute(*inode, located.entry);
     }
     if (has_namespace(opened->name)) names.push_back(std::move(opened->name));  // not our own
   }
@@ -122,7 +133,7 @@ Status Filesystem::Impl::setxattr(InodeId id, std::string_view name, ByteView va
   if (!is_acl(name) && !has_namespace(name)) return Errno(EOPNOTSUPP);
   if (name.size() > crypto::kXattrMaxName) return Errno(ERANGE);
   if (value.size() + crypto::XattrCipher::overhead(name) > kValueMax) return Errno(E2BIG);
-  COFFER_ASSIGN_OR_RETURN(Located located, locate(inode));
+  COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
   Status status = base::ok();
   if (!is_acl(name)) {
     status = set_sealed(*inode, located.at(), located.entry, name, value, flags);
@@ -142,7 +153,7 @@ Status Filesystem::Impl::removexattr(InodeId id, std::string_view name) {
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
   if (!is_acl(name) && !has_namespace(name)) return Errno(EOPNOTSUPP);
   if (name.size() > crypto::kXattrMaxName) return Errno(ERANGE);
-  COFFER_ASSIGN_OR_RETURN(Located located, locate(inode));
+  COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
   std::string stored = is_acl(name) ? std::string(name) : xattrs_.stored_name(name);
   COFFER_RETURN_IF_ERROR(backing_->removexattr(located.at(), located.entry, stored));
   COFFER_ASSIGN_OR_RETURN(sys::Stat after, backing_->stat(located.at(), located.entry));

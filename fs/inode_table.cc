@@ -1,6 +1,7 @@
 #include "fs/inode_table.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "fs/directory.h"
 #include "fs/file_state.h"
@@ -23,7 +24,11 @@ Inode::Inode(InodeTable& owner, InodeId number, const BackingId& below, crypto::
   if (is_dir) directory = std::make_unique<Directory>();
 }
 
-Inode::~Inode() { table.erase(*this); }
+Inode::~Inode() {
+  table.erase(*this);
+  if (!directory || directory->watch_handle.empty() || !table.watched_gone_) return;
+  table.watched_gone_(std::move(directory->watch_handle), std::move(place), backing);
+}
 
 InodeTable::InodeTable() = default;
 
@@ -111,23 +116,6 @@ Place InodeTable::place_of(const Inode& inode) {
   return copy(inode.place);
 }
 
-std::vector<Place> InodeTable::places_of(const Inode& inode) {
-  std::vector<Place> places;
-  base::MutexLock lock(mutex_);
-  if (inode.place.parent) places.push_back(copy(inode.place));
-  for (const Place& other : inode.other_places) places.push_back(copy(other));
-  return places;
-}
-
-std::vector<InodeRef> InodeTable::directories() {
-  std::vector<InodeRef> directories;
-  base::MutexLock lock(mutex_);
-  for (const auto& [id, inode] : by_id_) {
-    if (inode->is_directory) directories.push_back(inode);
-  }
-  return directories;
-}
-
 void InodeTable::add_place_locked(Inode& inode, Place place) {
   if (inode.place.parent) inode.other_places.push_back(std::move(inode.place));
   inode.place = std::move(place);
@@ -211,6 +199,16 @@ void InodeTable::set_cached(Inode& inode, const base::sys::Stat& stat) {
   inode.cached_length = stat.size;
 }
 
+bool InodeTable::is_settled(const Inode& inode, const base::sys::Stat& stat) {
+  base::MutexLock lock(mutex_);
+  return inode.settled_ctime_ns != 0 && inode.settled_ctime_ns == base::sys::nanoseconds(stat.ctime);
+}
+
+void InodeTable::set_settled(Inode& inode, const base::sys::Stat& stat) {
+  base::MutexLock lock(mutex_);
+  inode.settled_ctime_ns = base::sys::nanoseconds(stat.ctime);
+}
+
 std::unique_ptr<SpecialNode> InodeTable::special_of(const Inode& inode) {
   base::MutexLock lock(mutex_);
   return inode.special ? std::make_unique<SpecialNode>(*inode.special) : nullptr;
@@ -229,6 +227,38 @@ bool InodeTable::begin_settle(Inode& inode) {
 void InodeTable::end_settle(Inode& inode) {
   base::MutexLock lock(mutex_);
   inode.settle_pending = false;
+}
+
+std::vector<Place> InodeTable::replace(Inode& inode) {
+  base::MutexLock lock(mutex_);
+  // While it is not replaced and lives, it is the one that by_backing_ knows.
+  if (!std::exchange(inode.replaced, true)) by_backing_.erase(inode.backing);
+  return places_locked(inode);
+}
+
+bool InodeTable::is_replaced(const Inode& inode) {
+  base::MutexLock lock(mutex_);
+  return inode.replaced;
+}
+
+std::vector<Place> InodeTable::places_locked(const Inode& inode) const {
+  std::vector<Place> places;
+  if (inode.place.parent) places.push_back(copy(inode.place));
+  for (const Place& place : inode.other_places) places.push_back(copy(place));
+  return places;
+}
+
+std::vector<Place> InodeTable::places_of(const Inode& inode) {
+  base::MutexLock lock(mutex_);
+  return places_locked(inode);
+}
+
+std::vector<InodeRef> InodeTable::all() {
+  std::vector<InodeRef> result;
+  base::MutexLock lock(mutex_);
+  result.reserve(by_id_.size());
+  for (const auto& [id, inode] : by_id_) result.push_back(inode);
+  return result;
 }
 
 std::uint64_t InodeTable::size() const {

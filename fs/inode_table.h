@@ -5,6 +5,7 @@
 // an open handle, a verb at work. While it lives, every lookup of the same file gives the same object and number.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -73,6 +74,7 @@ struct Inode {
 
   // Guarded by the table's mutex; use the table's functions.
   bool removed = false;         // no name left that we know of, by our own doing
+  bool replaced = false;        // changed by others: the file has another Inode now, this one serves old handles
   bool settle_pending = false;  // queued for its header to be brought up to date
   std::uint64_t lookups = 0;
   Place place;                      // the last known; empty for the root and where none is known
@@ -81,6 +83,7 @@ struct Inode {
   // The state of the ciphertext file that the kernel's pages of this inode come from; ctime 0: none known.
   std::int64_t cached_ctime_ns = 0;
   std::uint64_t cached_length = 0;
+  std::int64_t settled_ctime_ns = 0;  // of the state whose header is known to say all; 0: none
   std::unique_ptr<SpecialNode> special;
   std::unique_ptr<Attr> last_attr;         // of a removed inode
   std::shared_ptr<const UniqueFd> orphan;  // O_PATH, of a file about to lose its last name
@@ -109,9 +112,6 @@ class InodeTable {
 
   // A copy of the inode's current place. parent is null for the root and for inodes without a known name.
   Place place_of(const Inode& inode) EXCLUDES(mutex_);
-  // All its places that are known.
-  std::vector<Place> places_of(const Inode& inode) EXCLUDES(mutex_);
-  std::vector<InodeRef> directories() EXCLUDES(mutex_);  // that the kernel knows; takes time
   // The name is gone; another known one takes over. True if none is left.
   bool remove_place(Inode& inode, const Inode& parent, std::string_view name) EXCLUDES(mutex_);
   // After a rename: forget the old name, know the new one. One step: at no time has the inode no place.
@@ -131,12 +131,29 @@ class InodeTable {
   bool is_cached(const Inode& inode, const base::sys::Stat& stat) EXCLUDES(mutex_);
   void set_cached(Inode& inode, const base::sys::Stat& stat) EXCLUDES(mutex_);
 
+  // Was the header brought up to date with this state of the ciphertext file, its name and attributes?
+  bool is_settled(const Inode& inode, const base::sys::Stat& stat) EXCLUDES(mutex_);
+  void set_settled(Inode& inode, const base::sys::Stat& stat) EXCLUDES(mutex_);
+
   std::unique_ptr<SpecialNode> special_of(const Inode& inode) EXCLUDES(mutex_);
   void set_special(Inode& inode, const SpecialNode& special) EXCLUDES(mutex_);
 
   // True if it was not pending before.
   bool begin_settle(Inode& inode) EXCLUDES(mutex_);
   void end_settle(Inode& inode) EXCLUDES(mutex_);
+
+  // The file below is not what it was when the kernel learned of this inode: lookups give another one from now on, with
+  // another number, since with the writeback cache the kernel believes its own size and times of the old one for as
+  // long as it knows it. Returns the places of it that are known. Not for directories.
+  std::vector<Place> replace(Inode& inode) EXCLUDES(mutex_);
+  bool is_replaced(const Inode& inode) EXCLUDES(mutex_);
+  std::vector<Place> places_of(const Inode& inode) EXCLUDES(mutex_);
+
+  // All that the kernel knows.
+  std::vector<InodeRef> all() EXCLUDES(mutex_);
+  // Called from the destructor of a directory's inode that was watched. Set while no other thread uses the table.
+  using WatchedGone = std::function<void(std::string handle, Place place, const BackingId& id)>;
+  void on_watched_gone(WatchedGone function) { watched_gone_ = std::move(function); }
 
   std::uint64_t size() const EXCLUDES(mutex_);
 
@@ -146,7 +163,9 @@ class InodeTable {
   static void add_place_locked(Inode& inode, Place place);
   // The place that went, to be destroyed with the mutex free.
   [[nodiscard]] static Place remove_place_locked(Inode& inode, const Inode& parent, std::string_view name);
+  std::vector<Place> places_locked(const Inode& inode) const REQUIRES(mutex_);
 
+  WatchedGone watched_gone_;
   mutable base::Mutex mutex_;
   std::uint64_t next_id_ GUARDED_BY(mutex_) = kRootInode.value;
   // Owns those the kernel knows.

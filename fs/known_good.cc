@@ -52,23 +52,22 @@ void KnownGood::carry_over(const base::sys::Stat& before, const base::sys::Stat&
 void KnownGood::erase(const BackingId& id) {
   base::MutexLock lock(mutex_);
   states_.erase(id);
-  places_.erase(id);
 }
 
-void KnownGood::explain_place(const BackingId& id, const crypto::DirId& place, bool one_of_several) {
+void KnownGood::explain_place(const BackingId& id, const crypto::DirId& place) {
   base::MutexLock lock(mutex_);
-  if (places_.size() >= kStatesMax && places_.find(id) == places_.end()) places_.erase(places_.begin());
-  std::vector<crypto::DirId>& places = places_[id];
-  if (!one_of_several) places.clear();
-  if (std::find(places.begin(), places.end(), place) != places.end()) return;
-  if (places.size() >= kPlacesMax) places.erase(places.begin());
-  places.push_back(place);
+  if (places_.size() >= kStatesMax && places_.count({id, place}) == 0) places_.erase(places_.begin());
+  places_.insert({id, place});
+}
+
+void KnownGood::forget_place(const BackingId& id, const crypto::DirId& place) {
+  base::MutexLock lock(mutex_);
+  places_.erase({id, place});
 }
 
 bool KnownGood::is_explained(const BackingId& id, const crypto::DirId& place) const {
   base::MutexLock lock(mutex_);
-  auto found = places_.find(id);
-  return found != places_.end() && std::find(found->second.begin(), found->second.end(), place) != found->second.end();
+  return places_.count({id, place}) != 0;
 }
 
 void KnownGood::load(FdRef state, const char* file_name) {
@@ -84,7 +83,11 @@ void KnownGood::load(FdRef state, const char* file_name) {
     auto field = [&](int i) { return base::load_le<std::uint64_t>(at + 8 * i); };
     BackingId id{field(1), field(2), static_cast<std::int64_t>(field(3))};
     if (field(0) == kGoodState) insert_locked(id, {static_cast<std::int64_t>(field(4)), field(5)});
-    if (field(0) == kPlace) std::copy_n(at + 32, crypto::DirId::kSize, places_[id].emplace_back().bytes.begin());
+    if (field(0) == kPlace) {
+      crypto::DirId place;
+      std::copy_n(at + 32, crypto::DirId::kSize, place.bytes.begin());
+      places_.insert({id, place});
+    }
   }
 }
 
@@ -103,11 +106,9 @@ Status KnownGood::save(FdRef state, const char* file_name) const {
     for (const auto& [id, known] : states_) {
       append(kGoodState, id, static_cast<std::uint64_t>(known.ctime_ns), known.size);
     }
-    for (const auto& [id, places] : places_) {
-      for (const crypto::DirId& place : places) {
-        append(kPlace, id, base::load_le<std::uint64_t>(place.bytes.data()),
-               base::load_le<std::uint64_t>(place.bytes.data() + 8));
-      }
+    for (const auto& [id, place] : places_) {
+      append(kPlace, id, base::load_le<std::uint64_t>(place.bytes.data()),
+             base::load_le<std::uint64_t>(place.bytes.data() + 8));
     }
   }
   std::uint64_t sum = sum_of(content);

@@ -2,12 +2,13 @@
 //
 // States of ciphertext files whose content sum is known to be right, so that it need not be checked again at the next
 // open: those that we wrote and those that we checked. A state is (device, inode, birth, ctime, length); any change
-// from outside gives another. Kept over mounts in local state; losing it costs only the checks.
+// from outside gives another. And the places that we gave a file without telling its header. Kept over mounts in local
+// state; losing it costs only checks and explanations.
 #pragma once
 
 #include <string>
 #include <unordered_map>
-#include <vector>
+#include <unordered_set>
 
 #include "base/mutex.h"
 #include "base/sys.h"
@@ -26,10 +27,11 @@ class KnownGood {
   void carry_over(const base::sys::Stat& before, const base::sys::Stat& after) EXCLUDES(mutex_);
   void erase(const BackingId& id) EXCLUDES(mutex_);
 
-  // We moved or linked this file to a place that its header does not name: no reason to report it there. `place` is the
-  // keyed hash of its parent's id and its ciphertext name. It takes the place of others unless it is one of several, as
-  // of a file with hard links.
-  void explain_place(const BackingId& id, const crypto::DirId& place, bool one_of_several) EXCLUDES(mutex_);
+  // We moved or linked this file to a place that its header need not name: no reason to report it there. `place` is the
+  // keyed hash of its parent's id and its ciphertext name. A file with several links has several.
+  void explain_place(const BackingId& id, const crypto::DirId& place) EXCLUDES(mutex_);
+  // It is there no more, by our own doing.
+  void forget_place(const BackingId& id, const crypto::DirId& place) EXCLUDES(mutex_);
   bool is_explained(const BackingId& id, const crypto::DirId& place) const EXCLUDES(mutex_);
 
   // From and to `file_name` in the local state folder. A missing or damaged file is an empty memory; saving writes a
@@ -43,6 +45,16 @@ class KnownGood {
     std::uint64_t size = 0;
     friend bool operator==(const State&, const State&) = default;
   };
+  struct ExplainedPlace {
+    BackingId id;
+    crypto::DirId place;
+    friend bool operator==(const ExplainedPlace&, const ExplainedPlace&) = default;
+  };
+  struct ExplainedPlaceHash {
+    std::size_t operator()(const ExplainedPlace& e) const noexcept {
+      return BackingIdHash()(e.id) ^ std::hash<crypto::DirId>()(e.place);
+    }
+  };
   static State state_of(const base::sys::Stat& stat);
   void insert_locked(const BackingId& id, const State& state) REQUIRES(mutex_);
 
@@ -51,8 +63,7 @@ class KnownGood {
 
   mutable base::Mutex mutex_;
   std::unordered_map<BackingId, State, BackingIdHash> states_ GUARDED_BY(mutex_);
-  static constexpr std::size_t kPlacesMax = 16;  // of one file; past it the oldest goes
-  std::unordered_map<BackingId, std::vector<crypto::DirId>, BackingIdHash> places_ GUARDED_BY(mutex_);
+  std::unordered_set<ExplainedPlace, ExplainedPlaceHash> places_ GUARDED_BY(mutex_);
 };
 
 }  // namespace coffer::fs

@@ -13,11 +13,17 @@ namespace coffer::fs {
 
 class Moves {
  public:
-  // While one exists, an entry is under way. Not to be held by a thread that calls wait().
+  // While one exists, an entry is under way. A thread has at most one.
   class UnderWay {
    public:
-    explicit UnderWay(Moves& moves) : moves_(moves) { moves_.begin(); }
-    ~UnderWay() { moves_.end(); }
+    explicit UnderWay(Moves& moves) : moves_(moves) {
+      moves_.begin();
+      mine_ = true;
+    }
+    ~UnderWay() {
+      mine_ = false;
+      moves_.end();
+    }
     UnderWay(const UnderWay&) = delete;
     UnderWay& operator=(const UnderWay&) = delete;
 
@@ -28,7 +34,9 @@ class Moves {
   // How many have ended so far; to be read before looking.
   std::uint64_t ended() const { return ended_; }
   // Has an entry been under way at any time since `ended` was read? Then waits for it, and it is worth looking again.
+  // False for a thread that has one under way itself: it would wait for ever, and knows what it does.
   bool wait(std::uint64_t ended) EXCLUDES(mutex_) {
+    if (mine_) return false;
     base::MutexLock lock(mutex_);
     if (begun_ == ended) return false;
     for (const std::uint64_t begun = begun_; ended_ < begun;) change_.wait(mutex_);
@@ -46,6 +54,7 @@ class Moves {
     change_.notify_all();
   }
 
+  static inline thread_local bool mine_ = false;
   base::Mutex mutex_;  // a leaf
   base::CondVar change_;
   std::uint64_t begun_ GUARDED_BY(mutex_) = 0;

@@ -10,16 +10,26 @@ namespace {
 
 constexpr std::string_view kTemporaryPrefix = ".~coffer-";
 constexpr std::string_view kTemporarySuffix = ".tmp";
+constexpr const char* kUpperSideSuffix = ".NAME";
 // The longest ciphertext name: 16 + 255 bytes in base32 and a kind suffix.
 constexpr std::size_t kFullNameMax = crypto::base32_length(16 + crypto::kMaxPlainName) + 1;
 
-std::string decoration_of(const std::string& file_name, const std::string& token) {
-  std::string folded = file_name;
-  std::transform(folded.begin(), folded.end(), folded.begin(),
+std::string folded(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  std::size_t at = folded.find(token);
-  if (at == std::string::npos) return file_name;
-  return file_name.substr(0, at) + file_name.substr(at + token.size());
+  return result;
+}
+
+// What a client left of a token, in which case, and what it put around it.
+struct Found {
+  std::string as_found;
+  std::string decoration;
+};
+Found find(const std::string& file_name, const std::string& token) {
+  std::size_t at = folded(file_name).find(token);
+  if (at == std::string::npos) return {token, file_name};
+  return {file_name.substr(at, token.size()), file_name.substr(0, at) + file_name.substr(at + token.size())};
 }
 
 }  // namespace
@@ -36,8 +46,10 @@ ReadEntry NameStore::decode(FdRef directory, const std::vector<crypto::DirId>& i
   ReadEntry result;
   for (const crypto::NameToken& token : crypto::find_name_tokens(file_name)) {
     std::string full = token.text;
+    Found found_as{token.text, {}};
+    if (token.decorated) found_as = find(file_name, token.text);
     if (token.is_long) {
-      auto found = long_name(directory, token.text);
+      auto found = long_name(directory, token.text, found_as.as_found);
       if (!found) {
         result.what = EntryClass::kUnreadable;
         continue;
@@ -48,8 +60,10 @@ ReadEntry NameStore::decode(FdRef directory, const std::vector<crypto::DirId>& i
       auto name = cipher_.decrypt(id, full);
       if (!name) continue;
       result.what = EntryClass::kOurs;
-      result.decoded = {*std::move(name), full, file_name, id, token.kind, token.decorated, {}};
-      if (token.decorated) result.decoded.decoration = decoration_of(file_name, token.text);
+      const bool decorated = !found_as.decoration.empty();
+      const bool other_case = token.decorated && !decorated;
+      result.decoded = {*std::move(name), full, file_name, id, token.kind, decorated, std::move(found_as.decoration),
+                        other_case};
       return result;
     }
     result.what = EntryClass::kUnreadable;
@@ -57,16 +71,21 @@ ReadEntry NameStore::decode(FdRef directory, const std::vector<crypto::DirId>& i
   return result;
 }
 
-Result<std::string> NameStore::long_name(FdRef directory, const std::string& short_name) {
+Result<std::string> NameStore::long_name(FdRef directory, const std::string& short_name, std::string_view as_found) {
   {
     base::MutexLock lock(mutex_);
     auto known = long_names_.find(short_name);
     if (known != long_names_.end()) return known->second;
   }
-  std::string side = short_name + std::string(crypto::kSideFileSuffix);
-  COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_.open(directory, side, O_RDONLY | O_NONBLOCK));
+  const std::string suffix(crypto::kSideFileSuffix);
+  auto fd = backing_.open(directory, short_name + suffix, O_RDONLY | O_NONBLOCK);
+  if (!fd && as_found != short_name) {  // who changed the case of a name has likely changed that of its side file
+    fd = backing_.open(directory, std::string(as_found) + kUpperSideSuffix, O_RDONLY | O_NONBLOCK);
+    if (!fd) fd = backing_.open(directory, std::string(as_found) + suffix, O_RDONLY | O_NONBLOCK);
+  }
+  if (!fd) return fd.error();
   base::Bytes content(kFullNameMax + 1);
-  COFFER_ASSIGN_OR_RETURN(std::size_t size, backing_.pread(fd, content, 0));
+  COFFER_ASSIGN_OR_RETURN(std::size_t size, backing_.pread(*fd, content, 0));
   std::string full(base::as_text(ByteView(content).first(size)));
   if (size > kFullNameMax || crypto::short_form(full) != short_name) return Errno(EIO);
   remember(short_name, full);
@@ -82,7 +101,7 @@ void NameStore::remember(const std::string& short_name, const std::string& full)
 Status NameStore::write_side_file(FdRef directory, const EntryName& name, bool durable) {
   if (!name.is_long()) return base::ok();
   std::string side = name.entry + std::string(crypto::kSideFileSuffix);
-  if (auto present = long_name(directory, name.entry)) {
+  if (auto present = long_name(directory, name.entry, name.entry)) {
     // Known or readable. In the cache it may be gone from this directory, so look.
     if (backing_.stat(directory, side)) return base::ok();
   }
@@ -109,6 +128,15 @@ Status NameStore::remove_side_file(FdRef directory, const EntryName& name) {
 
 bool is_temporary_name(std::string_view file_name) {
   return file_name.starts_with(kTemporaryPrefix) && file_name.ends_with(kTemporarySuffix);
+}
+
+bool is_side_file_name(std::string_view file_name) {
+  if (file_name.ends_with(crypto::kSideFileSuffix)) return true;
+  // In other case only what is one for certain: nothing of somebody else's.
+  const std::string text = folded(file_name);
+  if (!text.ends_with(crypto::kSideFileSuffix)) return false;
+  const auto tokens = crypto::find_name_tokens(text.substr(0, text.size() - crypto::kSideFileSuffix.size()));
+  return !tokens.empty() && tokens.front().is_long && !tokens.front().decorated;
 }
 
 std::string conflict_name(const std::string& name, std::string_view label) {

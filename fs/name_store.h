@@ -30,7 +30,11 @@ struct DecodedEntry {
   crypto::DirId under;  // the id it authenticates under
   crypto::Kind kind = crypto::Kind::kFileOrDirectory;
   bool decorated = false;
-  std::string decoration;  // what a client put around it; may be empty (other case)
+  std::string decoration;   // what a client put around it
+  bool other_case = false;  // not decorated, but not in lower case either
+
+  // As opposed to conflict copies, which are shown under names made for them.
+  bool is_shown_as(std::string_view shown) const { return name == shown && !decorated; }
 };
 
 enum class EntryClass { kOurs, kForeign, kUnreadable };
@@ -57,7 +61,9 @@ class NameStore {
   Status remove_side_file(FdRef directory, const EntryName& name);
 
  private:
-  Result<std::string> long_name(FdRef directory, const std::string& short_name) EXCLUDES(mutex_);
+  // `as_found`: the short name in the case in which it was found.
+  Result<std::string> long_name(FdRef directory, const std::string& short_name, std::string_view as_found)
+      EXCLUDES(mutex_);
   void remember(const std::string& short_name, const std::string& full) EXCLUDES(mutex_);
 
   // A short name is a hash of the full one, so what is kept here is true for ever; the limit is only for memory.
@@ -72,6 +78,8 @@ class NameStore {
 
 // One of temporary_name()'s (fs/durable_file.h): unfinished work, which readers ignore.
 bool is_temporary_name(std::string_view file_name);
+// The name of a side file, in whatever case.
+bool is_side_file_name(std::string_view file_name);
 
 // "report (conflict, LAPTOP).odt" for a decorated "report.odt"; at most 255 bytes, made from this entry alone.
 std::string conflict_name(const std::string& name, std::string_view label);

@@ -1,7 +1,5 @@
 #include "fs/settler.h"
 
-#include <iterator>
-
 namespace coffer::fs {
 namespace {
 
@@ -76,18 +74,18 @@ std::uint64_t Settler::waiting() const {
   return changed_.size() + unsaved_.size() + settling_.size();
 }
 
-// Files whose changes have waited long enough; closed and clean ones leave the list. Files are asked without the mutex:
-// one that is being written answers late.
-std::vector<Settler::Unsaved> Settler::take_due_files(Clock::time_point now) {
+// Files whose changes have waited long enough, and those that nobody else holds; clean ones leave the list. Files are
+// asked without the mutex: one that is being written answers late.
+std::vector<Settler::Unsaved> Settler::due_files(Clock::time_point now) {
   std::vector<Changed> changed;
   std::vector<Unsaved> due;
   {
     base::MutexLock lock(mutex_);
-    changed.swap(changed_);
+    changed = changed_;
     due = unsaved_;
   }
   std::vector<Changed> waiting;
-  for (Changed& entry : changed) {
+  for (const Changed& entry : changed) {
     auto file = entry.file.lock();
     auto inode = entry.inode.lock();
     if (!file || !inode) continue;
@@ -95,12 +93,46 @@ std::vector<Settler::Unsaved> Settler::take_due_files(Clock::time_point now) {
     file->awaited.exchange(false);
     auto since = file->dirty_since();
     if (!since) continue;
-    if (!file->awaited.exchange(true)) waiting.push_back(std::move(entry));  // looked at again, in case this time fails
+    if (!file->awaited.exchange(true)) waiting.push_back(entry);  // looked at again, in case this time fails
     if (now - *since >= kWriteOutAfter) due.push_back({std::move(inode), std::move(file)});
   }
   base::MutexLock lock(mutex_);
-  changed_.insert(changed_.end(), std::make_move_iterator(waiting.begin()), std::make_move_iterator(waiting.end()));
+  waiting.insert(waiting.end(), changed_.begin() + static_cast<std::ptrdiff_t>(changed.size()), changed_.end());
+  changed_.swap(waiting);
   return due;
+}
+
+// Headers that were to settle up to then. A file written meanwhile is put on the list once more.
+void Settler::settle_until(Clock::time_point time) {
+  std::vector<InodeRef> due;
+  {
+    base::MutexLock lock(mutex_);
+    for (const Settling& entry : settling_) {
+      if (entry.when > time) break;
+      due.push_back(entry.inode);
+    }
+  }
+  for (const InodeRef& inode : due) {
+    inodes_.end_settle(*inode);
+    work_.settle(inode);
+  }
+  base::MutexLock lock(mutex_);
+  settling_.erase(settling_.begin(), settling_.begin() + static_cast<std::ptrdiff_t>(due.size()));
+}
+
+void Settler::strike_saved() {
+  std::vector<Unsaved> seen;  // also keeps them alive until the mutex is free again
+  {
+    base::MutexLock lock(mutex_);
+    seen = unsaved_;
+  }
+  std::vector<Unsaved> left;
+  for (const Unsaved& entry : seen) {
+    if (entry.file->dirty()) left.push_back(entry);
+  }
+  base::MutexLock lock(mutex_);
+  left.insert(left.end(), unsaved_.begin() + static_cast<std::ptrdiff_t>(seen.size()), unsaved_.end());
+  unsaved_.swap(left);
 }
 
 void Settler::run() {
@@ -111,31 +143,22 @@ void Settler::run() {
       if (!stopping_) wake_.wait_for(mutex_, kTick);
       if (stopping_) return;
     }
-    const Clock::time_point now = Clock::now();
-    for (const Unsaved& due : take_due_files(now)) work_.write_out(due.inode, due.file);
-    std::vector<InodeRef> settled;
-    bool sync;
-    std::vector<Unsaved> unsaved;
-    {
-      base::MutexLock lock(mutex_);
-      while (!settling_.empty() && settling_.front().when <= now) {
-        settled.push_back(std::move(settling_.front().inode));
-        settling_.pop_front();
-      }
-      sync = disk_changed_since_ && now - *disk_changed_since_ >= kSyncAfter;
-      if (sync) disk_changed_since_.reset();
-      unsaved.swap(unsaved_);
-    }
-    for (const InodeRef& inode : settled) {
-      inodes_.end_settle(*inode);
-      work_.settle(inode);
-    }
-    if (sync) work_.sync_disk();
-    std::erase_if(unsaved, [](const Unsaved& entry) { return !entry.file->dirty(); });
-    if (unsaved.empty()) continue;
-    base::MutexLock lock(mutex_);
-    unsaved_.insert(unsaved_.end(), unsaved.begin(), unsaved.end());
+    base::MutexLock turn(turn_);
+    round(Clock::now());
   }
+}
+
+void Settler::round(Clock::time_point now) {
+  for (const Unsaved& due : due_files(now)) work_.write_out(due.inode, due.file);
+  settle_until(now);
+  bool sync;
+  {
+    base::MutexLock lock(mutex_);
+    sync = disk_changed_since_ && now - *disk_changed_since_ >= kSyncAfter;
+    if (sync) disk_changed_since_.reset();
+  }
+  if (sync) work_.sync_disk();
+  strike_saved();
 }
 
 void Settler::run_checks() {
@@ -153,8 +176,8 @@ void Settler::run_checks() {
 }
 
 std::vector<std::shared_ptr<FileState>> Settler::drain() {
+  base::MutexLock turn(turn_);
   std::vector<Unsaved> files;
-  std::deque<Settling> settling;
   {
     base::MutexLock lock(mutex_);
     for (const Changed& entry : changed_) {
@@ -163,17 +186,14 @@ std::vector<std::shared_ptr<FileState>> Settler::drain() {
       if (file && inode) files.push_back({std::move(inode), std::move(file)});
     }
     files.insert(files.end(), unsaved_.begin(), unsaved_.end());
-    settling.swap(settling_);
   }
   std::vector<std::shared_ptr<FileState>> unsaved;
   for (const Unsaved& entry : files) {
     work_.write_out(entry.inode, entry.file);
     if (entry.file->dirty()) unsaved.push_back(entry.file);
   }
-  for (const Settling& entry : settling) {
-    inodes_.end_settle(*entry.inode);
-    work_.settle(entry.inode);
-  }
+  settle_until(Clock::time_point::max());  // after that: what was just written has a header to settle, too
+  strike_saved();
   return unsaved;
 }
 

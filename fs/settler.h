@@ -1,5 +1,10 @@
-// The thread behind the mount: what was written reaches the disk within seconds, headers take their final form, and
-// large files are checked while they are read. Sleeps while there is nothing to do.
+// The threads behind the mount. The settling one sees to it that what was written reaches the disk within seconds and
+// that headers take their final form; the checking one computes the sums of large files while they are read. Both sleep
+// while there is nothing to do.
+//
+// The settling thread works in rounds. A round takes copies of what waits and strikes out of the lists what is done, so
+// nothing is ever out of the sight of waiting(); and a round and drain() take turns, so drain() never misses what a
+// round has in hand.
 #pragma once
 
 #include <chrono>
@@ -42,9 +47,11 @@ class Settler {
   // A file with changes that could not be written and that no handle holds any more; kept and tried again.
   void keep_unsaved(const InodeRef& inode, const std::shared_ptr<FileState>& file) EXCLUDES(mutex_);
 
-  // Does at once, in the caller's thread, what is waiting. Returns files that still are not saved.
-  std::vector<std::shared_ptr<FileState>> drain() EXCLUDES(mutex_);
-  void stop() EXCLUDES(mutex_);
+  // Does at once, in the caller's thread, what is waiting; waits first for the end of the round that is under way.
+  // Returns files that still are not saved. Also after stop().
+  std::vector<std::shared_ptr<FileState>> drain() EXCLUDES(turn_, mutex_);
+  // Ends both threads; what they have not begun keeps waiting, for drain().
+  void stop() EXCLUDES(turn_, mutex_);
 
   std::uint64_t waiting() const EXCLUDES(mutex_);
 
@@ -61,17 +68,22 @@ class Settler {
     Clock::time_point when;
     InodeRef inode;
   };
-  void run() EXCLUDES(mutex_);
+  void run() EXCLUDES(turn_, mutex_);
   void wake() REQUIRES(mutex_);
   bool idle() const REQUIRES(mutex_);
-  void run_checks() EXCLUDES(mutex_);
-  std::vector<Unsaved> take_due_files(Clock::time_point now) EXCLUDES(mutex_);
+  void run_checks() EXCLUDES(turn_, mutex_);
+  void round(Clock::time_point now) REQUIRES(turn_) EXCLUDES(mutex_);
+  std::vector<Unsaved> due_files(Clock::time_point now) REQUIRES(turn_) EXCLUDES(mutex_);
+  void settle_until(Clock::time_point time) REQUIRES(turn_) EXCLUDES(mutex_);
+  void strike_saved() REQUIRES(turn_) EXCLUDES(mutex_);
 
   InodeTable& inodes_;
   const Work work_;
+  base::Mutex turn_;  // held by whoever works: a round, or drain()
   mutable base::Mutex mutex_;
   base::CondVar wake_;
   bool stopping_ GUARDED_BY(mutex_) = false;
+  // Anybody may append to these; only who has the turn removes, so positions seen by the latter stay what they are.
   std::vector<Changed> changed_ GUARDED_BY(mutex_);
   std::vector<Unsaved> unsaved_ GUARDED_BY(mutex_);
   std::deque<std::function<void()>> checks_ GUARDED_BY(mutex_);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include <chrono>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -44,6 +45,11 @@ struct Caller {
   mode_t umask = 0;
 };
 
+// For how long a kernel may believe what it was told without asking again: where others' changes are told to us, and it
+// thus learns of them at once, and where they are not.
+inline constexpr std::chrono::milliseconds kTrustWatched = std::chrono::hours(1);
+inline constexpr std::chrono::milliseconds kTrustUnwatched = std::chrono::seconds(1);
+
 // The plaintext view of an inode.
 struct Attr {
   InodeId id;             // names it in requests
@@ -56,6 +62,8 @@ struct Attr {
   std::uint64_t size = 0;
   std::uint64_t blocks = 0;  // of 512 bytes, as allocated for the ciphertext
   timespec atime{}, mtime{}, ctime{};
+  std::chrono::milliseconds trust = kTrustUnwatched;       // in all of the above
+  std::chrono::milliseconds name_trust = kTrustUnwatched;  // that the name it was found by is its; only by name
 };
 
 // What to change; an empty field stays as it is.
@@ -71,7 +79,7 @@ struct AttrChange {
 
 struct Opened {
   HandleId handle;
-  // The kernel's pages of this inode, if any, are still true.
+  // The kernel's pages of this inode, if any, are still true. Of a directory: it may keep the listing.
   bool keep_cache = false;
 };
 

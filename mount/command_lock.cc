@@ -49,6 +49,10 @@ UserError busy(const RunningMount& mount) {
 
 Done take_down(const RunningMount& mount, bool force) {
   const std::string& place = mount.entry.mount_point;
+  if (!is_mount_at(place, mount.entry.device)) {  // or that one would go instead
+    return UserError{ExitCode::kBusy, fmt::format("something else is mounted over {}", fs::printable(place)),
+                     fmt::format("take that away first; findmnt {} shows it", fs::shell_word(place))};
+  }
   base::Status gone = unmount(place, force || mount.stale);
   if (gone) return std::monostate{};
   switch (gone.error().code()) {

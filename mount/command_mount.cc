@@ -81,14 +81,15 @@ void open_state(const fs::VaultFolder& vault, DaemonPlan& plan) {
 }
 
 std::string mounted_message(const DaemonPlan& plan) {
-  return fmt::format("mounted {} at {}{}\nlock it with: coffer lock {}\n", fs::printable(plan.vault_path),
+  return fmt::format("mounted {} at {}{}\nlock it with: coffer lock {}", fs::printable(plan.vault_path),
                      fs::printable(plan.mount_point), plan.session.read_only ? ", read-only" : "",
                      fs::shell_word(plan.mount_point));
 }
 
 Done serve_in_foreground(DaemonPlan plan, fs::Unlocked unlocked) {
   const std::string message = mounted_message(plan);
-  return serve(std::move(plan), std::move(unlocked), [&message] { static_cast<void>(print(message)); });
+  // Not to standard output: a reader that had gone away would end the mount.
+  return serve(std::move(plan), std::move(unlocked), [&message] { note(message); });
 }
 
 Done serve_in_background(DaemonPlan plan, fs::Unlocked unlocked) {
@@ -105,7 +106,7 @@ Done serve_in_background(DaemonPlan plan, fs::Unlocked unlocked) {
     return ended ? 0 : reporter.failed(ended.error());
   });
   if (!mounted) return mounted;
-  return print(message);
+  return print(message + "\n");
 }
 
 Done run(const Options& options) {
@@ -123,6 +124,9 @@ Done run(const Options& options) {
   Outcome<fs::VaultFolder> vault = fs::VaultFolder::open(options.vault);
   if (!vault) return vault.error();
   if (Done fuse = check_fuse(); !fuse) return fuse;
+  if (plan.session.allow_other || plan.session.allow_root) {
+    if (Done allowed = check_others_allowed(); !allowed) return allowed;
+  }
   Outcome<std::string> mount_point = check_mount_point(*vault, options.mount_point);
   if (!mount_point) return mount_point.error();
   if (!plan.session.read_only) {

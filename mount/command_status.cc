@@ -62,6 +62,18 @@ std::string integrity_lines(const json& mount) {
   return lines + lines_of(mount, "recent_events", "              ");
 }
 
+// How changes by others in the vault folder are noticed.
+std::string watch_lines(const json& mount) {
+  const std::string by = text_of(mount, "watched_by");
+  if (by.empty()) {
+    return fmt::format("  watching    not at all: {}; changes by others show after a second\n",
+                       text_of(mount, "not_watched_because"));
+  }
+  const std::uint64_t refused = number_of(mount, "directories_refused");
+  return fmt::format("  watching    {}, {} folders{}\n", by, number_of(mount, "directories_watched"),
+                     refused == 0 ? "" : fmt::format("; {} more could not be", refused));
+}
+
 std::string describe(const json& mount) {
   std::string text = fmt::format("{}\n  vault       {}\n", text_of(mount, "mount_point"), text_of(mount, "vault"));
   if (is_set(mount, "responding")) {
@@ -74,6 +86,7 @@ std::string describe(const json& mount) {
                 : fmt::format("  unwritten   {} in {} file{}, written within seconds\n",
                               human_bytes(number_of(mount, "dirty_bytes")), number_of(mount, "dirty_files"),
                               number_of(mount, "dirty_files") == 1 ? "" : "s");
+    text += watch_lines(mount);
     text += integrity_lines(mount);
     if (const std::string log = text_of(mount, "log"); !log.empty()) text += fmt::format("  log         {}\n", log);
   }

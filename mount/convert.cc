@@ -21,12 +21,13 @@ struct stat to_stat(const fs::Attr& attr) {
 
 double to_seconds(std::chrono::milliseconds time) { return std::chrono::duration<double>(time).count(); }
 
-fuse_entry_param to_entry(const fs::Attr& attr, std::chrono::milliseconds trust) {
+fuse_entry_param to_entry(const fs::Attr& attr) {
   fuse_entry_param entry{};
   entry.ino = attr.id.value;
   entry.generation = 0;  // ids are never used twice while a mount lives
   entry.attr = to_stat(attr);
-  entry.attr_timeout = entry.entry_timeout = to_seconds(trust);
+  entry.attr_timeout = to_seconds(attr.trust);
+  entry.entry_timeout = to_seconds(attr.name_trust);
   return entry;
 }
 

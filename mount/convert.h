@@ -12,9 +12,8 @@ namespace coffer::mount {
 
 struct stat to_stat(const fs::Attr& attr);
 
-// `trust`: how long the kernel may believe names and attributes.
-fuse_entry_param to_entry(const fs::Attr& attr, std::chrono::milliseconds trust);
-// That a name is absent, to be believed for as long.
+fuse_entry_param to_entry(const fs::Attr& attr);
+// That a name is absent, to be believed for so long.
 fuse_entry_param absent_entry(std::chrono::milliseconds trust);
 double to_seconds(std::chrono::milliseconds time);
 

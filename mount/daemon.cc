@@ -61,6 +61,11 @@ void add_numbers(json& answer, const fs::FilesystemStatus& numbers, const Sessio
   answer["names_unreadable"] = numbers.names_unreadable;
   answer["recent_events"] = numbers.recent_events;
   answer["requests"] = session.requests;
+  answer["watched_by"] = numbers.watched ? json("fanotify") : json(nullptr);
+  answer["not_watched_because"] = numbers.watched ? json(nullptr) : json(numbers.not_watched_because);
+  answer["directories_watched"] = numbers.directories_watched;
+  answer["directories_refused"] = numbers.directories_refused;
+  answer["kernel_caches_dropped"] = session.kernel_caches_dropped;
 }
 
 fs::FilesystemOptions filesystem_options(DaemonPlan& plan, const fs::Unlocked& unlocked, const KernelCache& cache) {
@@ -77,6 +82,8 @@ fs::FilesystemOptions filesystem_options(DaemonPlan& plan, const fs::Unlocked& u
 
 // A clean unmount as anybody may do it, so that a shell standing in the mount stops it.
 bool lock_when_idle(FuseSession& session, std::chrono::seconds idle) {
+  const auto top = mount_at(session.mount_point());
+  if (!top || !*top || !is_coffer(**top)) return false;  // something is mounted over it: that would go instead
   const base::Status gone = unmount(session.mount_point(), /*lazy=*/false);
   if (!gone && gone.error().code() == EBUSY) return false;
   base::log(LogLevel::kInfo, "nobody used the mount for {}: locking", describe(idle));

@@ -108,7 +108,7 @@ void answer(Reply& reply, const base::Status& status) { status ? reply.ok() : re
 
 void answer_entry(MountContext& context, Reply& reply, const base::Result<fs::Attr>& made) {
   if (!made) return reply.error(made.error());
-  if (!reply.entry(to_entry(*made, context.filesystem.cache_time()))) context.filesystem.forget(made->id, 1);
+  if (!reply.entry(to_entry(*made))) context.filesystem.forget(made->id, 1);
 }
 
 }  // namespace coffer::mount

@@ -5,9 +5,9 @@ namespace {
 
 using fs::InodeId;
 
-void answer_attributes(MountContext& context, Reply& reply, const base::Result<fs::Attr>& attr) {
+void answer_attributes(Reply& reply, const base::Result<fs::Attr>& attr) {
   if (!attr) return reply.error(attr.error());
-  reply.attributes(to_stat(*attr), to_seconds(context.filesystem.cache_time()));
+  reply.attributes(to_stat(*attr), to_seconds(attr->trust));
 }
 
 // The protocol of getxattr(2) and listxattr(2): size 0 asks how long the value is.
@@ -32,14 +32,14 @@ base::Status drop_sgid(fs::Filesystem& filesystem, InodeId inode) {
 
 void op_getattr(fuse_req_t request, fuse_ino_t inode, fuse_file_info* /*file*/) {
   serve(request, [&](MountContext& context, Reply& reply) {
-    answer_attributes(context, reply, context.filesystem.getattr(InodeId{inode}));
+    answer_attributes(reply, context.filesystem.getattr(InodeId{inode}));
   });
 }
 
 void op_setattr(fuse_req_t request, fuse_ino_t inode, struct stat* attr, int to_set, fuse_file_info* /*file*/) {
   serve(request, [&](MountContext& context, Reply& reply) {
     const fs::AttrChange change = to_change(*attr, to_set, this_thread().notes.kill_suidgid);
-    answer_attributes(context, reply, context.filesystem.setattr(InodeId{inode}, change));
+    answer_attributes(reply, context.filesystem.setattr(InodeId{inode}, change));
   });
 }
 

@@ -22,7 +22,7 @@ void op_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t m
     if (!made) return reply.error(made.error());
     fill(*file, made->opened);
     if (may_write(file->flags)) context.writer_opened();
-    if (reply.created(to_entry(made->attr, filesystem.cache_time()), *file)) return;
+    if (reply.created(to_entry(made->attr), *file)) return;
     if (may_write(file->flags)) context.writer_closed();
     filesystem.release(made->opened.handle);
     filesystem.forget(made->attr.id, 1);

@@ -12,7 +12,7 @@ void op_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
     const auto found = context.filesystem.lookup(InodeId{parent}, name);
     if (found || found.error().code() != ENOENT) return answer_entry(context, reply, found);
     // An absence that the kernel may remember. Nothing was handed over, so nothing is taken back.
-    (void)reply.entry(absent_entry(context.filesystem.cache_time()));
+    (void)reply.entry(absent_entry(context.filesystem.absence_trust(InodeId{parent})));
   });
 }
 
@@ -78,8 +78,10 @@ void op_opendir(fuse_req_t request, fuse_ino_t inode, fuse_file_info* file) {
   serve(request, [&](MountContext& context, Reply& reply) {
     const auto opened = context.filesystem.open_directory(InodeId{inode});
     if (!opened) return reply.error(opened.error());
-    file->fh = opened->value;
-    if (!reply.opened(*file)) context.filesystem.release_directory(*opened);
+    file->fh = opened->handle.value;
+    // A listing that the kernel has from an earlier handle is still true, and this one's may be kept.
+    file->keep_cache = file->cache_readdir = opened->keep_cache ? 1 : 0;
+    if (!reply.opened(*file)) context.filesystem.release_directory(opened->handle);
   });
 }
 
@@ -100,7 +102,7 @@ namespace {
 
 // Appends `entry` to `out`, whose first `used` bytes are taken. The bytes it took, 0: it does not fit.
 std::size_t append_entry(fuse_req_t request, base::ByteSpan out, std::size_t used, const fs::ListedEntry& entry,
-                         bool plus, std::chrono::milliseconds trust) {
+                         bool plus) {
   std::string& name = this_thread().name;
   name.assign(entry.name);
   char* to = reinterpret_cast<char*>(out.data() + used);
@@ -113,7 +115,7 @@ std::size_t append_entry(fuse_req_t request, base::ByteSpan out, std::size_t use
   if (plus) {
     fuse_entry_param full{};
     full.attr = bare;
-    if (entry.attr != nullptr) full = to_entry(*entry.attr, trust);
+    if (entry.attr != nullptr) full = to_entry(*entry.attr);
     needed = fuse_add_direntry_plus(request, to, room, name.c_str(), &full, next);
   } else {
     needed = fuse_add_direntry(request, to, room, name.c_str(), &bare, next);
@@ -125,11 +127,10 @@ void list(fuse_req_t request, std::size_t size, off_t offset, const fuse_file_in
   serve(request, [&](MountContext& context, Reply& reply) {
     ServingThread& thread = this_thread();
     const base::ByteSpan out = thread.buffer.get(size);
-    const auto trust = context.filesystem.cache_time();
     std::size_t used = 0;
     thread.listed.clear();
     const auto sink = [&](const fs::ListedEntry& entry) {
-      const std::size_t took = append_entry(request, out, used, entry, plus, trust);
+      const std::size_t took = append_entry(request, out, used, entry, plus);
       if (took != 0 && entry.attr != nullptr) thread.listed.push_back(entry.attr->id);
       used += took;
       return took != 0;

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 
 #include "base/sys.h"
@@ -27,6 +28,7 @@ using fs::Outcome;
 using fs::UserError;
 
 constexpr const char* kFusermount = "/usr/bin/fusermount3";
+constexpr const char* kFuseConfig = "/etc/fuse.conf";
 
 UserError at_mount_point(std::string message, std::string hint) {
   return {ExitCode::kMountPoint, std::move(message), std::move(hint)};
@@ -175,6 +177,19 @@ Done check_fuse() {
                      "as root: apt-get install fuse3"};
   }
   return std::monostate{};
+}
+
+Done check_others_allowed() {
+  if (::geteuid() == 0) return std::monostate{};
+  std::ifstream config(kFuseConfig);
+  for (std::string line; std::getline(config, line);) {
+    // fusermount3 takes the word alone on its line, with white space around it.
+    const std::size_t begin = line.find_first_not_of(" \t");
+    if (begin == std::string::npos) continue;
+    if (line.substr(begin, line.find_last_not_of(" \t\r") - begin + 1) == "user_allow_other") return std::monostate{};
+  }
+  return UserError{ExitCode::kOther, fmt::format("{} does not let you open your mounts to other users", kFuseConfig),
+                   fmt::format("as root, add a line with user_allow_other to {}", kFuseConfig)};
 }
 
 Done check_writable(const fs::VaultFolder& vault) {

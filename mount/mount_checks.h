@@ -19,6 +19,9 @@ fs::Outcome<std::string> check_mount_point(const fs::VaultFolder& vault, const s
 // Errors: kNoFuse.
 fs::Done check_fuse();
 
+// Whether others may be let into a mount of this user's. Errors: kOther.
+fs::Done check_others_allowed();
+
 // Errors: kReadOnly.
 fs::Done check_writable(const fs::VaultFolder& vault);
 

@@ -30,21 +30,29 @@ enum Event { kNothing, kTimeToSync, kFinish, kStop };
 constexpr int kWriteBackEvery_ms = 2000;
 // After this somebody keeps writing to a mount that is going away.
 constexpr auto kQuietPatience = std::chrono::seconds(10);
-// The kernel starts FUSE mounts with 128 KiB (mm.h, VM_READAHEAD_PAGES), which costs a round trip each; READs of up to
-// 1 MiB are possible. Measured in docs/PERFORMANCE.md.
-constexpr std::string_view kReadAhead_kb = "1024";
+// What the kernel grants FUSE mounts is made for servers it does not trust (mm.h, VM_READAHEAD_PAGES; fs/fuse/inode.c,
+// fuse_bdi_init). 128 KiB of read-ahead cost a round trip each; READs of up to 1 MiB are possible. With one percent of
+// the dirty pages of all file systems a program that writes a large file is made to wait most of the time. Measured in
+// docs/PERFORMANCE.md.
+struct Grant {
+  const char* name;
+  std::string_view value;
+};
+constexpr Grant kGrants[] = {{"read_ahead_kb", "1024"}, {"max_ratio", "20"}};
 
 UniqueFd open_folder(const std::string& path) {
   return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
-// Only root may; without it the mount is slower at reading, not wrong.
-void raise_read_ahead(dev_t device) {
-  const std::string path = fmt::format("/sys/class/bdi/{}:{}/read_ahead_kb", major(device), minor(device));
-  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!file.valid()) return;
-  if (::write(file.get(), kReadAhead_kb.data(), kReadAhead_kb.size()) < 0) {
-    base::log(LogLevel::kDebug, "cannot raise the read-ahead: {}", std::strerror(errno));
+// Only root may; without them the mount is slower, not wrong. Documentation/ABI/testing/sysfs-class-bdi.
+void raise_limits(dev_t device) {
+  for (const Grant& grant : kGrants) {
+    const std::string path = fmt::format("/sys/class/bdi/{}:{}/{}", major(device), minor(device), grant.name);
+    const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file.valid()) return;
+    if (::write(file.get(), grant.value.data(), grant.value.size()) < 0) {
+      base::log(LogLevel::kDebug, "cannot raise {}: {}", grant.name, std::strerror(errno));
+    }
   }
 }
 
@@ -92,7 +100,7 @@ bool Upkeep::greet() {
     base::log(LogLevel::kError, "the mount does not answer: {}", std::strerror(errno));
     return false;
   }
-  raise_read_ahead(task_.device);
+  raise_limits(task_.device);
   return true;
 }
 

@@ -78,14 +78,14 @@ Outcome<fs::Attr> VaultReader::find(const std::string& path) {
 }
 
 Outcome<std::vector<Child>> VaultReader::children(fs::InodeId folder, const std::string& shown) {
-  base::Result<fs::HandleId> handle = files_->open_directory(folder);
-  if (!handle) return read_error(handle.error(), shown);
+  base::Result<fs::Opened> opened = files_->open_directory(folder);
+  if (!opened) return read_error(opened.error(), shown);
   std::vector<Child> children;
-  base::Status listed = files_->list(*handle, 0, /*plus=*/false, [&children](const fs::ListedEntry& entry) {
+  base::Status listed = files_->list(opened->handle, 0, /*plus=*/false, [&children](const fs::ListedEntry& entry) {
     if (entry.name != "." && entry.name != "..") children.push_back({std::string(entry.name), entry.type});
     return true;
   });
-  files_->release_directory(*handle);
+  files_->release_directory(opened->handle);
   if (!listed) return read_error(listed.error(), shown);
   std::sort(children.begin(), children.end(), [](const Child& a, const Child& b) { return a.name < b.name; });
   return children;

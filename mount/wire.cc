@@ -48,7 +48,10 @@ KernelFeatures parse_init_request(ByteView request) {
 
 RequestNotes parse_request(ByteView request) {
   const auto header = load<fuse_in_header>(request, 0);
-  RequestNotes notes{.opcode = header.opcode, .unique = header.unique, .length = request.size()};
+  RequestNotes notes{.opcode = header.opcode,
+                     .unique = header.unique,
+                     .caller = static_cast<pid_t>(header.pid),
+                     .length = request.size()};
   switch (header.opcode) {
     case FUSE_SETATTR:
       notes.kill_suidgid = (arguments<fuse_setattr_in>(request).valid & FATTR_KILL_SUIDGID) != 0;

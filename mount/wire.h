@@ -21,6 +21,7 @@ namespace coffer::mount {
 struct RequestNotes {
   std::uint32_t opcode = 0;
   std::uint64_t unique = 0;
+  pid_t caller = 0;           // its thread; 0: nobody waits for the answer
   std::size_t length = 0;     // of the request or, for READ, of what it asks for
   bool kill_suidgid = false;  // SETATTR, WRITE, OPEN, CREATE: clear suid and sgid, security.capability too
   bool kill_sgid = false;     // SETXATTR of an ACL: clear sgid only

@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "base/log.h"
+#include "mount/companion.h"
 #include "mount/fuse_api.h"
 #include "mount/mount_context.h"
 
@@ -88,6 +89,7 @@ struct WorkerPool::Worker {
   fuse_buf buffer{};     // the request
   unsigned backlog = 0;  // requests in a row that were there when they were asked for
   Patience patience;
+  Companion companion;
 };
 
 WorkerPool::WorkerPool(fuse_session* session, base::FdRef device, unsigned at_most)
@@ -196,7 +198,7 @@ WorkerPool::Received WorkerPool::receive(Worker& self, Role role) const {
 }
 
 int WorkerPool::wait_for_request(Worker& self) const {
-  if (self.patience.should_look()) {
+  if (!self.companion.is_close() && self.patience.should_look()) {
     const auto until = Clock::now() + Patience::kLook;
     do {
       pause_briefly();
@@ -222,6 +224,7 @@ WorkerPool::Role WorkerPool::answer(Worker& self, Role role) {
   if (role == Role::kLeader) {
     if (should_give_lead(self, this_thread().notes)) {
       give_lead();
+      self.companion.part();
       role = Role::kDraining;
     } else {
       ticket_ = ticket;
@@ -231,11 +234,17 @@ WorkerPool::Role WorkerPool::answer(Worker& self, Role role) {
       }
     }
   }
+  const pid_t caller = this_thread().notes.caller;
   fuse_session_process_buf(session_, &self.buffer);
   active_--;
   if (role == Role::kLeader) {
     std::uint64_t mine = ticket;
-    if (!ticket_.compare_exchange_strong(mine, 0)) role = Role::kDraining;  // deposed
+    if (!ticket_.compare_exchange_strong(mine, 0)) {  // deposed
+      self.companion.part();
+      role = Role::kDraining;
+    } else if (cores_ > 1) {
+      self.companion.asked_by(caller);
+    }
   }
   return role;
 }

@@ -950,11 +950,11 @@ class Directory:
         self.entries.append(entry)
 
     def _settle_names(self) -> None:
-        """Gives every entry the name it is shown under: of several with one name, one keeps it (section 5.1)."""
-        def rank(entry: Entry) -> Tuple[bool, bool, int, int, str]:
+        """Gives every entry the name it is shown under: of several with one name, one keeps it (section 5.4)."""
+        def rank(entry: Entry) -> Tuple[bool, bool, int, int, bool, str]:
             known = entry.read_under in self.ids
-            return (not known, bool(entry.decoration), entry.kind,
-                    self.ids.index(entry.read_under) if known else 0, entry.disk_name)
+            return (not known, bool(entry.decoration), entry.kind, self.ids.index(entry.read_under) if known else 0,
+                    entry.disk_name != fold(entry.disk_name), entry.disk_name)
 
         taken: Set[bytes] = set()
         for entry in sorted(self.entries, key=rank):
@@ -999,7 +999,7 @@ class Directory:
             raise
 
     def place_is_right(self, entry: Entry, header: Header) -> bool:
-        """Section 4.1: whether the header names this very place."""
+        """Section 4.6: whether the header names this very place."""
         return header.parent in self.ids and header.name == entry.name
 
     def find(self, name: bytes) -> Optional[Entry]:

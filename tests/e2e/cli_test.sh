@@ -391,6 +391,12 @@ busy_test() {
   expect_exit 14 "$coffer" unmount "$vault" && says "has open $mnt/open"
   exec 7>&-
   run "$coffer" unmount "$vault"
+  # What somebody mounted over it is left alone.
+  mount_in_background
+  mount -t tmpfs none "$mnt"
+  expect_exit 14 "$coffer" lock "$mnt" && says "something else is mounted over $mnt"
+  umount "$mnt"
+  run "$coffer" lock "$mnt"
   # Again and again, without a pause.
   local i
   for i in 1 2 3 4 5; do
@@ -517,17 +523,19 @@ done
 case $case in
   none) ;;
   closed) mknod -m 600 "$work/dev/fuse" c 10 229 ;;
-  no_fusermount | open) mknod -m 666 "$work/dev/fuse" c 10 229 ;;
+  no_fusermount | not_allowed) mknod -m 666 "$work/dev/fuse" c 10 229 ;;
 esac
 mount --bind "$work/dev" /dev
+[ "$case" != not_allowed ] || mount --bind /dev/null /etc/fuse.conf
 [ "$case" != no_fusermount ] || mount --bind /dev/null /usr/bin/fusermount3
 cd "$work/public"
 export HOME=$work/public PATH=/nowhere XDG_STATE_HOME=
-exec /usr/bin/setpriv --reuid=65534 --regid=65534 --clear-groups ./coffer mount vault mnt --key-file key
+exec /usr/bin/setpriv --reuid=65534 --regid=65534 --clear-groups ./coffer mount vault mnt --key-file key "${@:3}"
 END
   expect_exit 17 unshare -m bash "$work/in_namespace" "$work" none && says "there is no /dev/fuse"
   expect_exit 17 unshare -m bash "$work/in_namespace" "$work" closed && says "you may not use /dev/fuse"
   expect_exit 17 unshare -m bash "$work/in_namespace" "$work" no_fusermount && says "no fusermount3"
+  expect_exit 1 unshare -m bash "$work/in_namespace" "$work" not_allowed --allow-other && says "user_allow_other"
 }
 
 fstab_test() {

@@ -66,6 +66,23 @@ TEST(NameListing, OfSeveralKindsTheFirstCounts) {
   EXPECT_EQ(names, (std::vector<std::string>{"a (conflict, symlink)", "a"}));
 }
 
+TEST(NameListing, OtherCaseKeepsTheNameUnlessTheFoldedOneIsThere) {
+  auto other_case = [](std::string on_disk) {
+    ShownEntry result = entry("a", crypto::Kind::kFileOrDirectory);
+    result.decoded.entry = std::move(on_disk);
+    result.decoded.other_case = true;
+    return result;
+  };
+  std::map<std::string, DecodedEntry> odd;
+  EXPECT_EQ(shown({other_case("X")}, odd), (std::vector<std::string>{"a"}));
+  EXPECT_EQ(odd.count("a"), 1U) << "not found by computing its entry name";
+  odd.clear();
+  EXPECT_EQ(shown({other_case("X"), entry("a", crypto::Kind::kFileOrDirectory)}, odd),
+            (std::vector<std::string>{"a (conflict, copy)", "a"}));
+  odd.clear();
+  EXPECT_EQ(shown({other_case("Xx"), other_case("XX")}, odd), (std::vector<std::string>{"a (conflict, copy)", "a"}));
+}
+
 TEST(ConflictName, StaysAName) {
   EXPECT_EQ(conflict_name("archive.tar", "Copy of "), "archive (conflict, Copy of).tar");
   EXPECT_EQ(conflict_name(".profile", "-X"), ".profile (conflict, X)");

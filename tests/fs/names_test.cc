@@ -11,6 +11,8 @@
 #include <mutex>
 #include <thread>
 
+#include "crypto/name_cipher.h"
+#include "crypto/xattr_cipher.h"
 #include "tests/support/test_vault.h"
 
 namespace coffer {
@@ -110,6 +112,165 @@ TEST(Names, HardLinksAreOneInode) {
   EXPECT_EQ(vault.fs().getattr(two->id)->nlink, 1U);
   vault.remount();
   EXPECT_EQ(text_of(vault, "two"), "shared");
+}
+
+// Listing and look-up follow one rule (FORMAT.md 5.4): the smaller kind, then the surer id.
+TEST(Names, OfTwoKindsUnderTwoIdsLookUpFindsTheOneThatIsListed) {
+  TestVault vault;
+  const fs::Caller caller = TestVault::caller();
+  // d/a is a file under the id that d has by its place; after a newer pin new names lie under another.
+  ASSERT_TRUE(vault.mkdir("d"));
+  ASSERT_TRUE(vault.write_file("d/a", "file"));
+  ASSERT_TRUE(vault.fs().symlink(vault.lookup("d")->id, "b", "target of b", caller));
+  const std::string d = vault.below("d");
+  vault.lock();
+  crypto::NameCipher names(vault.keys());
+  const crypto::DirId derived =
+      names.derived_id(names.root_id(), names.encrypt(names.root_id(), crypto::Kind::kFileOrDirectory, "d"));
+  const auto newer = crypto::random_id<crypto::DirId>();
+  std::ofstream(d + "/" + names.pin_name({newer, derived, derived, 1})) << "";
+  vault.mount();
+  // As two machines could leave it: made where the other one was not known.
+  const std::string a = names.encrypt(derived, crypto::Kind::kFileOrDirectory, "a");
+  const std::string b = names.encrypt(derived, crypto::Kind::kSymlink, "b");
+  std::filesystem::rename(d + "/" + a, d + "/aside-a");
+  std::filesystem::rename(d + "/" + b, d + "/aside-b");
+  ASSERT_TRUE(vault.fs().symlink(vault.lookup("d")->id, "a", "target of a", caller));
+  ASSERT_TRUE(vault.write_file("d/b", "other file"));
+  vault.lock();
+  std::filesystem::rename(d + "/aside-a", d + "/" + a);
+  std::filesystem::rename(d + "/aside-b", d + "/" + b);
+  vault.mount();
+  for (bool listed : {false, true}) {
+    if (listed) {
+      EXPECT_EQ(vault.list("d"),
+                (std::vector<std::string>{"a", "a (conflict, symlink)", "b", "b (conflict, symlink)"}));
+    }
+    EXPECT_EQ(text_of(vault, "d/a"), "file");
+    EXPECT_EQ(text_of(vault, "d/b"), "other file");
+    auto link = vault.lookup("d/a (conflict, symlink)");
+    ASSERT_TRUE(link);
+    EXPECT_EQ(*vault.fs().readlink(link->id), "target of a");
+  }
+  // With the first gone the other has the name, and both can go.
+  ASSERT_TRUE(vault.unlink("d/a"));
+  EXPECT_TRUE(S_ISLNK(vault.lookup("d/a")->mode));
+  EXPECT_EQ(vault.list("d"), (std::vector<std::string>{"a", "b", "b (conflict, symlink)"}));
+  EXPECT_TRUE(S_ISLNK(vault.lookup("d/a")->mode));
+  ASSERT_TRUE(vault.rename("d/b (conflict, symlink)", "d/c"));
+  ASSERT_TRUE(vault.unlink("d/a"));
+  EXPECT_EQ(vault.list("d"), (std::vector<std::string>{"b", "c"}));
+}
+
+std::string upper_case(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return text;
+}
+
+// A cloud that knows no lower case: nothing of that is a conflict.
+TEST(Names, UpperCaseAloneIsTheSameName) {
+  TestVault vault;
+  const fs::Caller caller = TestVault::caller();
+  const std::string long_name(250, 'n'), long_dir(250, 'd');
+  ASSERT_TRUE(vault.write_file("f", "f"));
+  ASSERT_TRUE(vault.fs().symlink(fs::kRootInode, "l", "target", caller));
+  ASSERT_TRUE(vault.write_file(long_name, "long"));
+  for (const std::string& dir : {std::string("d"), long_dir}) {
+    ASSERT_TRUE(vault.mkdir(dir));
+    ASSERT_TRUE(vault.write_file(dir + "/g", "g"));
+    ASSERT_TRUE(vault.mkdir(dir + "/sub"));
+    ASSERT_TRUE(vault.rename(dir, dir.substr(1) + "r"));  // with a pin
+  }
+  const std::vector<std::string> all = vault.list("");
+  vault.lock();
+  std::vector<std::filesystem::path> below;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(vault.folder())) below.push_back(entry.path());
+  std::reverse(below.begin(), below.end());  // from the leaves up
+  for (const auto& path : below) {
+    std::filesystem::rename(path, path.parent_path() / upper_case(path.filename()));
+  }
+  vault.forget_state();
+  for (bool listed : {false, true}) {
+    vault.mount();
+    if (listed) {
+      EXPECT_EQ(vault.list(""), all);
+    }
+    EXPECT_EQ(text_of(vault, "f"), "f");
+    EXPECT_EQ(*vault.fs().readlink(vault.lookup("l")->id), "target");
+    EXPECT_EQ(text_of(vault, long_name), "long");
+    EXPECT_EQ(text_of(vault, "r/g"), "g");
+    EXPECT_EQ(text_of(vault, long_dir.substr(1) + "r/g"), "g");
+    EXPECT_EQ(vault.fs().status().files_moved, 0U);
+    EXPECT_EQ(vault.fs().status().names_unreadable, 0U);
+    vault.lock();
+  }
+  vault.mount();
+  // It is one name for whoever makes or moves things.
+  EXPECT_EQ(vault.fs().create(fs::kRootInode, "f", 0644, O_EXCL, caller).error(), base::Errno(EEXIST));
+  EXPECT_EQ(vault.mkdir("r").error(), base::Errno(EEXIST));
+  ASSERT_TRUE(vault.write_file("f", "rewritten"));
+  ASSERT_TRUE(vault.write_file("g", "over"));
+  ASSERT_TRUE(vault.rename("g", "f"));
+  ASSERT_TRUE(vault.rename(long_name, "short"));
+  ASSERT_TRUE(vault.rename("r", "s"));
+  ASSERT_TRUE(vault.unlink("l"));
+  ASSERT_TRUE(vault.unlink("s/g"));
+  ASSERT_TRUE(vault.rmdir("s/sub"));
+  ASSERT_TRUE(vault.rmdir("s"));
+  vault.remount();
+  EXPECT_EQ(vault.list(""), sorted({"f", "short", long_dir.substr(1) + "r"}));
+  EXPECT_EQ(text_of(vault, "f"), "over");
+  EXPECT_EQ(text_of(vault, "short"), "long");
+  ASSERT_TRUE(vault.rename(long_dir.substr(1) + "r", "t"));
+  EXPECT_EQ(text_of(vault, "t/g"), "g");
+  ASSERT_TRUE(vault.unlink("t/g"));
+  ASSERT_TRUE(vault.rmdir("t/sub"));
+  ASSERT_TRUE(vault.rmdir("t"));
+}
+
+TEST(Names, UpperCaseBesideLowerCaseIsAConflictCopy) {
+  TestVault vault({.strict = true});
+  ASSERT_TRUE(vault.write_file("f", "lower"));
+  ASSERT_TRUE(vault.write_file("other", "other"));
+  ASSERT_TRUE(vault.fs().sync());
+  const std::string below = vault.below("f");
+  const std::string copy = vault.folder() + "/" + upper_case(TestVault::name_of(below));
+  std::filesystem::copy(below, copy);
+  vault.remount();
+  EXPECT_EQ(vault.list(""), (std::vector<std::string>{"f", "f (conflict, copy)", "other"}));
+  EXPECT_EQ(text_of(vault, "f (conflict, copy)"), "lower");
+  ASSERT_TRUE(vault.write_file("f (conflict, copy)", "upper"));
+  EXPECT_EQ(text_of(vault, "f"), "lower");
+  ASSERT_TRUE(vault.unlink("f"));
+  EXPECT_EQ(vault.list(""), (std::vector<std::string>{"f", "other"}));
+  EXPECT_EQ(text_of(vault, "f"), "upper");
+  ASSERT_TRUE(vault.fs().sync());
+  // Whose name it keeps must it be: case does not hide what was put there.
+  std::filesystem::rename(vault.below("other"), copy);
+  vault.remount();
+  EXPECT_EQ(vault.list(""), (std::vector<std::string>{"f"}));
+  EXPECT_EQ(text_of(vault, "f"), "errno 5");
+}
+
+TEST(Names, AConflictCopyThatIsWrittenToKeepsItsRealNameInItsHeader) {
+  for (const std::string& name : {std::string("d.txt"), std::string(250, 'n')}) {
+    TestVault vault;
+    ASSERT_TRUE(vault.write_file(name, "first"));
+    ASSERT_TRUE(vault.fs().sync());
+    const std::string below = vault.below(name);
+    std::filesystem::copy(below, below + " (1)");
+    vault.remount();
+    const std::string copy = vault.list("").front() == name ? vault.list("").back() : vault.list("").front();
+    ASSERT_NE(copy, name);
+    ASSERT_TRUE(vault.write_file(copy, "second"));
+    ASSERT_TRUE(vault.fs().sync());
+    vault.lock();
+    std::filesystem::rename(below + " (1)", below);
+    vault.forget_state();
+    vault.mount();
+    EXPECT_EQ(text_of(vault, name), "second");
+    EXPECT_EQ(vault.fs().status().files_moved, 0U);
+  }
 }
 
 TEST(Directories, KeepTheirContentWhereverTheyAreRenamed) {
@@ -402,6 +563,47 @@ TEST(RenameOverAnotherKind, IsKnownToHaveHappenedIfItCannotBeUndone) {
   EXPECT_FALSE(vault.lookup("file"));
   EXPECT_TRUE(vault.fs().getattr(file->id));  // where it lies now
   EXPECT_EQ(text_of(vault, "link"), "text");
+}
+
+TEST(Xattrs, OfADirectoryOutliveAChangeOfItsFirstId) {
+  TestVault vault;
+  ASSERT_TRUE(vault.mkdir("d"));
+  ASSERT_TRUE(vault.write_file("d/f", "x"));
+  ASSERT_TRUE(vault.fs().setxattr(vault.lookup("d")->id, "user.comment", base::as_bytes("old"), 0));
+  ASSERT_TRUE(vault.fs().setxattr(vault.lookup("d")->id, "user.other", base::as_bytes("kept"), 0));
+  const std::string d = vault.below("d");
+  vault.lock();
+  crypto::NameCipher names(vault.keys());
+  const crypto::DirId derived =
+      names.derived_id(names.root_id(), names.encrypt(names.root_id(), crypto::Kind::kFileOrDirectory, "d"));
+  // As a daemon that is not root keeps a mode that would lock it out.
+  crypto::XattrCipher xattrs(vault.keys());
+  base::ByteArray<4> mode;
+  base::store_le<std::uint32_t>(mode.data(), 0500);
+  const base::Bytes sealed = xattrs.seal(derived.view(), "coffer.mode", mode);
+  ASSERT_EQ(::setxattr(d.c_str(), xattrs.stored_name("coffer.mode").c_str(), sealed.data(), sealed.size(), 0), 0);
+  ASSERT_EQ(::chmod(d.c_str(), 01700), 0);
+  // A pin arrives from another machine.
+  std::ofstream(d + "/" + names.pin_name({crypto::random_id<crypto::DirId>(), derived, derived, 1})) << "";
+  vault.mount();
+  const auto id = vault.lookup("d")->id;
+  EXPECT_EQ(vault.lookup("d")->mode & 07777, 0500U);
+  EXPECT_EQ(sorted(*vault.fs().listxattr(id)), (std::vector<std::string>{"user.comment", "user.other"}));
+  auto value = vault.fs().getxattr(id, "user.comment");
+  ASSERT_TRUE(value);
+  EXPECT_EQ(base::as_text(*value), "old");
+  ASSERT_TRUE(vault.fs().setxattr(id, "user.comment", base::as_bytes("new"), 0));
+  vault.remount();
+  value = vault.fs().getxattr(vault.lookup("d")->id, "user.comment");
+  ASSERT_TRUE(value);
+  EXPECT_EQ(base::as_text(*value), "new");
+  EXPECT_EQ(vault.fs().status().integrity_events, 0U);
+  // One of another directory is none of them.
+  ASSERT_TRUE(vault.mkdir("e"));
+  ASSERT_EQ(
+      ::setxattr(vault.below("e").c_str(), xattrs.stored_name("coffer.mode").c_str(), sealed.data(), sealed.size(), 0),
+      0);
+  EXPECT_EQ(vault.fs().listxattr(vault.lookup("e")->id).error(), base::Errno(EIO));
 }
 
 }  // namespace

@@ -191,6 +191,104 @@ TEST(Strict, AFileOfSeveralNamesMustHaveTheOneInItsHeader) {
   EXPECT_EQ(vault.read_file("victim").error(), base::Errno(EIO));
 }
 
+// A target that an attacker chose as content, or content as a target.
+TEST_F(TamperTest, AnotherKindUnderAFilesNameIsAnError) {
+  const fs::Caller caller = TestVault::caller();
+  ASSERT_TRUE(vault_.write_file("file", "/somewhere/else"));
+  ASSERT_TRUE(vault_.fs().symlink(fs::kRootInode, "link", "target", caller));
+  ASSERT_TRUE(vault_.fs().mknod(fs::kRootInode, "pipe", S_IFIFO | 0600, 0, caller));
+  ASSERT_TRUE(vault_.fs().sync());
+  const std::string file = vault_.below("file"), link = vault_.below("link"), pipe = vault_.below("pipe");
+  const std::string content_of_file = slurp(file), content_of_link = slurp(link), content_of_pipe = slurp(pipe);
+  spit(file, content_of_link);
+  spit(link, content_of_file);
+  spit(pipe, content_of_link);
+  vault_.remount();
+  EXPECT_EQ(vault_.read_file("file").error(), base::Errno(EIO));
+  EXPECT_EQ(vault_.fs().status().integrity_events, 1U);
+  EXPECT_EQ(vault_.fs().status().files_moved, 0U);
+  EXPECT_EQ(vault_.fs().readlink(vault_.lookup("link")->id).error(), base::Errno(EIO));
+  EXPECT_EQ(vault_.fs().status().integrity_events, 2U);
+  EXPECT_EQ(vault_.lookup("pipe").error(), base::Errno(EIO));
+  spit(file, content_of_pipe);
+  vault_.remount();
+  EXPECT_EQ(vault_.read_file("file").error(), base::Errno(EIO));
+  // Also while it is open, and it can be replaced as any unreadable file.
+  spit(file, content_of_file);
+  vault_.remount();
+  auto opened = vault_.fs().open_file(vault_.lookup("file")->id, O_RDONLY, false);
+  ASSERT_TRUE(opened);
+  spit(file, content_of_link);
+  EXPECT_EQ(vault_.read_file("file").error(), base::Errno(EIO));
+  vault_.fs().release(opened->handle);
+  ASSERT_TRUE(vault_.write_file("file", "new"));
+  vault_.remount();
+  EXPECT_EQ(*vault_.read_file("file"), "new");
+}
+
+TEST_F(TamperTest, AHardLinkUnderANameOfAnotherKindIsAnError) {
+  ASSERT_TRUE(vault_.write_file("file", "/somewhere/else"));
+  ASSERT_TRUE(vault_.fs().symlink(fs::kRootInode, "link", "target", TestVault::caller()));
+  const std::string file = vault_.below("file"), link = vault_.below("link");
+  std::filesystem::remove(link);
+  std::filesystem::create_hard_link(file, link);
+  vault_.remount();
+  EXPECT_EQ(*vault_.read_file("file"), "/somewhere/else");
+  EXPECT_EQ(vault_.lookup("link").error(), base::Errno(EIO));
+  EXPECT_EQ(vault_.fs().status().integrity_events, 1U);
+  EXPECT_EQ(vault_.list(""), (std::vector<std::string>{"file", "link"}));
+}
+
+TEST(Strict, HardLinksOfOursAreExplainedWhicheverNameIsLeft) {
+  TestVault vault({.strict = true});
+  ASSERT_TRUE(vault.write_file("a", "content"));
+  ASSERT_TRUE(vault.fs().sync());  // the header settles: it says a
+  ASSERT_TRUE(vault.fs().link(vault.lookup("a")->id, fs::kRootInode, "b"));
+  vault.remount();
+  ASSERT_TRUE(vault.unlink("a"));
+  vault.remount();
+  auto content = vault.read_file("b");
+  ASSERT_TRUE(content) << content.error().code();
+  EXPECT_EQ(*content, "content");
+  // The header may follow a later name, which then goes.
+  ASSERT_TRUE(vault.fs().link(vault.lookup("b")->id, fs::kRootInode, "c"));
+  vault.remount();
+  ASSERT_TRUE(vault.write_file("c", "written as c"));
+  ASSERT_TRUE(vault.fs().sync());
+  vault.remount();
+  ASSERT_TRUE(vault.unlink("c"));
+  vault.remount();
+  content = vault.read_file("b");
+  ASSERT_TRUE(content) << content.error().code();
+  EXPECT_EQ(*content, "written as c");
+  EXPECT_EQ(vault.fs().status().files_moved, 0U);
+}
+
+TEST(Strict, PlacesThatAFileLeftExplainNothing) {
+  TestVault vault({.strict = true});
+  ASSERT_TRUE(vault.write_file("a", "content"));
+  ASSERT_TRUE(vault.fs().sync());
+  ASSERT_TRUE(vault.rename("a", "b"));
+  const std::string b = vault.below("b");
+  ASSERT_TRUE(vault.rename("b", "c"));
+  ASSERT_TRUE(vault.fs().link(vault.lookup("c")->id, fs::kRootInode, "d"));
+  const std::string c = vault.below("c");
+  std::string d = c;
+  for (const auto& entry : std::filesystem::directory_iterator(vault.folder())) {
+    if (entry.path() != c) d = entry.path();
+  }
+  ASSERT_NE(c, d);
+  ASSERT_TRUE(vault.unlink("d"));
+  std::string at = vault.below("c");
+  const std::string gone = at == c ? d : c;
+  for (const std::string& place : {b, gone}) {
+    std::filesystem::rename(at, place);
+    at = place;
+    vault.remount();
+    EXPECT_FALSE(vault.read_file(vault.list("").front()));
+  }
+}
+
 TEST_F(TamperTest, AnUnreadableFileCanBeReplacedByARewrite) {
   ASSERT_TRUE(vault_.write_file("file", content_));
   spit(vault_.below("file"), "");

@@ -19,7 +19,9 @@ TEST(Convert, AttributesReachStat) {
   attr.atime = {1, 2};
   attr.mtime = {-3, 4};
   attr.ctime = {5, 999999999};
-  const auto entry = to_entry(attr, std::chrono::milliseconds(1500));
+  attr.trust = std::chrono::milliseconds(1500);
+  attr.name_trust = std::chrono::milliseconds(2500);
+  const auto entry = to_entry(attr);
   EXPECT_EQ(entry.ino, 7U);
   EXPECT_EQ(entry.attr.st_ino, 1234567U);
   EXPECT_EQ(entry.attr.st_mode, static_cast<mode_t>(S_IFREG | 04755));
@@ -31,7 +33,7 @@ TEST(Convert, AttributesReachStat) {
   EXPECT_EQ(entry.attr.st_blocks, 8);
   EXPECT_EQ(entry.attr.st_mtim.tv_sec, -3);
   EXPECT_EQ(entry.attr.st_ctim.tv_nsec, 999999999);
-  EXPECT_DOUBLE_EQ(entry.entry_timeout, 1.5);
+  EXPECT_DOUBLE_EQ(entry.entry_timeout, 2.5);
   EXPECT_DOUBLE_EQ(entry.attr_timeout, 1.5);
 }
 

@@ -105,6 +105,13 @@ class Names(VaultTest):
         os.rename(sub[0], os.path.join(self.vault.path, os.path.basename(sub[0]).upper()))
         self.assertEqual(self.cat("dir/g"), b"two")
 
+    def test_upper_case_beside_lower_case_is_the_copy(self) -> None:
+        path = self.vault.add(self.vault.root, b"f", b"lower")
+        put(os.path.join(self.vault.path, os.path.basename(path).upper()),
+            self.vault.cipher_file(b"upper", self.vault.root[1], b"f"))
+        self.assertEqual(self.cat("f"), b"lower")
+        self.assertEqual(self.states(), {"f (conflict, file)": "conflict copy"})
+
     def test_decorated_long_name_and_directory(self) -> None:
         path = self.vault.add(self.vault.root, b"n" * 200, b"long")
         shutil.copy(path, path + " (1)")
@@ -206,6 +213,19 @@ class Pins(VaultTest):
         self.vault.add((self.new, self.new_id), b"f", b"other f")
         self.assertEqual(self.names("new"), ["f", "f (conflict, file)", "h", "sub/"])
         self.assertEqual(self.cat("new/f"), b"f")
+
+    def test_attributes_under_any_of_the_ids(self) -> None:
+        os.rename(self.old[0], self.new)
+        try:
+            os.setxattr(self.new, *self.vault.xattr(b"user.first", b"1", self.old[1]))
+            os.setxattr(self.new, *self.vault.xattr(b"user.second", b"2", self.new_id))
+        except OSError:
+            self.skipTest("no user attributes on this file system")
+        self.assertEqual(self.states(), {})
+        self.vault.pin(self.new, os.urandom(16), self.new_id, self.new_id, 6)
+        self.assertEqual(self.states(), {})
+        os.setxattr(self.new, *self.vault.xattr(b"user.third", b"3", os.urandom(16)))
+        self.assertEqual(self.states(), {"new": "damaged"})
 
     def test_decorated_pin(self) -> None:
         os.rename(self.old[0], self.new)

@@ -23,6 +23,9 @@ struct VaultOptions {
   bool strict = false;
   std::uint64_t dirty_bytes_max = std::uint64_t{64} << 20;
   std::size_t directory_fds_max = 256;
+  fs::KernelHooks hooks = {};
+  std::chrono::milliseconds watch_delay{50};
+  std::size_t watched_directories_max = 1 << 17;
 };
 
 class TestVault {
@@ -48,6 +51,9 @@ class TestVault {
     options.read_only = read_only;
     options.dirty_bytes_max = options_.dirty_bytes_max;
     options.directory_fds_max = options_.directory_fds_max;
+    options.hooks = options_.hooks;
+    options.watch_delay = options_.watch_delay;
+    options.watched_directories_max = options_.watched_directories_max;
     auto opened = fs::Filesystem::open(std::move(options), std::move(backing));
     ASSERT_TRUE(opened);
     fs_ = *std::move(opened);
@@ -135,12 +141,12 @@ class TestVault {
     EXPECT_TRUE(attr);
     auto handle = fs_->open_directory(attr->id);
     EXPECT_TRUE(handle);
-    auto listed = fs_->list(*handle, 0, true, [&](const fs::ListedEntry& entry) {
+    auto listed = fs_->list(handle->handle, 0, true, [&](const fs::ListedEntry& entry) {
       if (entry.name != "." && entry.name != "..") names.emplace_back(entry.name);
       return true;
     });
     EXPECT_TRUE(listed);
-    fs_->release_directory(*handle);
+    fs_->release_directory(handle->handle);
     std::sort(names.begin(), names.end());
     return names;
   }

@@ -1,0 +1,93 @@
+#include "mount/companion.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/unique_fd.h"
+
+namespace coffer::mount {
+namespace {
+
+// The beginning of a small file of /proc; empty if it cannot be read (another user's under hidepid, a thread that
+// ended).
+std::string read_proc(const std::string& path) {
+  const base::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 512> text;
+  const ssize_t got = file.valid() ? ::read(file.get(), text.data(), text.size()) : -1;
+  return got > 0 ? std::string(text.data(), static_cast<std::size_t>(got)) : std::string();
+}
+
+// The number in place `index` of a line of words.
+std::optional<std::uint64_t> number_at(std::string_view line, int index) {
+  for (; index > 0; --index) {
+    const std::size_t space = line.find(' ');
+    if (space == std::string_view::npos) return std::nullopt;
+    line.remove_prefix(space + 1);
+  }
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), number);
+  if (error != std::errc()) return std::nullopt;
+  return number;
+}
+
+// proc(5), /proc/pid/stat: field 39; counted from behind the name, which may hold anything and is field 2.
+std::optional<int> last_processor_of(pid_t thread) {
+  const std::string line = read_proc(fmt::format("/proc/{}/stat", thread));
+  const std::size_t name_end = line.rfind(") ");
+  if (name_end == std::string::npos) return std::nullopt;
+  const auto processor = number_at(std::string_view(line).substr(name_end + 2), 39 - 3);
+  if (!processor || *processor >= CPU_SETSIZE) return std::nullopt;
+  return static_cast<int>(*processor);
+}
+
+// How long this thread has been ready but not running (Documentation/scheduler/sched-stats.rst); 0 where that is not
+// counted.
+std::uint64_t waited_for_processor() { return number_at(read_proc("/proc/thread-self/schedstat"), 1).value_or(0); }
+
+}  // namespace
+
+void Companion::asked_by(pid_t caller) {
+  if (caller == 0) return;
+  if (asked_ == 0) caller_ = caller;
+  asked_++;
+  if (caller == caller_) by_caller_++;
+  if (asked_ >= kWindow) decide();
+}
+
+void Companion::decide() {
+  const bool mostly_one = by_caller_ >= kMostly;
+  const std::uint64_t waited = waited_for_processor();
+  const bool crowded = is_close() && waited - waited_ns_ > kWaitMax_ns * asked_;
+  waited_ns_ = waited;
+  asked_ = by_caller_ = 0;
+  if (crowded) apart_ = kApartWindows;
+  if (apart_ > 0) apart_--;
+  if (!mostly_one || apart_ > 0) return part();
+  if (const auto processor = last_processor_of(caller_)) bind_to(*processor);
+}
+
+void Companion::bind_to(int processor) {
+  if (processor == processor_) return;
+  if (!is_close() && ::sched_getaffinity(0, sizeof before_, &before_) != 0) return;
+  if (!CPU_ISSET(static_cast<unsigned>(processor), &before_)) return part();
+  cpu_set_t only;
+  CPU_ZERO(&only);
+  CPU_SET(static_cast<unsigned>(processor), &only);
+  if (::sched_setaffinity(0, sizeof only, &only) == 0) processor_ = processor;
+}
+
+void Companion::part() {
+  if (!is_close()) return;
+  ::sched_setaffinity(0, sizeof before_, &before_);
+  processor_ = -1;
+}
+
+}  // namespace coffer::mount
