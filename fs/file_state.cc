@@ -10,8 +10,6 @@
 namespace coffer::fs {
 namespace {
 
-constexpr auto kTimeToldLately = std::chrono::seconds(3);
-
 crypto::Timestamp to_timestamp(const timespec& t) { return {t.tv_sec, static_cast<std::uint32_t>(t.tv_nsec)}; }
 
 void apply(const HeaderFacts& facts, crypto::FileHeader& header) {
@@ -89,8 +87,9 @@ void FileState::start_anew(const HeaderFacts& facts, const sys::Stat& stat) {
   cipher_ = std::make_shared<FileCipher>(context_.keys, header_.clear);
   trust_ = Trust::kConfirmed;
   header_stored_ = false;
-  touch();
+  mtime_ = stat.mtime;  // of its creation, which is the one that the kernel has been told
   header_dirty_ = true;
+  dirty_since_ = Clock::now();
 }
 
 void FileState::adopt(HeaderRead read, const sys::Stat& stat) {
@@ -180,22 +179,18 @@ void FileState::discard() {
   discarded_ = true;
 }
 
-void FileState::touch(bool by_page_cache) {
+void FileState::touch() {
   if (!dirty_since_) dirty_since_ = Clock::now();
   header_dirty_ = true;
   prefetched_.clear();
-  if (by_page_cache) return;
-  // The kernel keeps the times of open files itself and may tell the time of a change (a syncfs in between) before the
-  // change: what it said a moment ago is truer than our clock. What it has not said yet it will say later.
-  if (Clock::now() - mtime_told_ < kTimeToldLately) return;
   // The clock that the kernel takes file times from, so that ours sort among them.
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &mtime_);
+  if (!context_.kernel_keeps_times) ::clock_gettime(CLOCK_REALTIME_COARSE, &mtime_);
 }
 
-void FileState::set_mtime(const timespec& mtime) {
+Status FileState::set_times(const timespec (&times)[2]) {
   base::WriterLock lock(mutex_);
-  mtime_ = mtime;
-  mtime_told_ = Clock::now();
+  if (times[1].tv_nsec != UTIME_OMIT) mtime_ = times[1];
+  return context_.backing.utimens(fd_, times);
 }
 
 void FileState::update_facts(const HeaderFacts& facts) {
@@ -247,16 +242,17 @@ Status FileState::check_not_lost() const {
   return base::ok();
 }
 
-Status FileState::refresh(const sys::Stat& stat) {
-  crypto::Kind kind;
+Status FileState::refresh(const sys::Stat& seen) {
   {
     base::ReaderLock lock(mutex_);
-    if (dirty_since_ || is_own_state(stat)) return base::ok();
-    kind = header_.kind;
+    if (dirty_since_ || is_own_state(seen)) return base::ok();
   }
-  COFFER_ASSIGN_OR_RETURN(HeaderRead read, read_header(context_, fd_, stat, kind, label_));
   base::WriterLock lock(mutex_);
-  if (dirty_since_) return base::ok();  // written to meanwhile: what is held here counts
+  if (dirty_since_) return base::ok();
+  // Looked at again under the lock: what was seen from outside may be from before, or amid, a write_out() of ours.
+  COFFER_ASSIGN_OR_RETURN(const sys::Stat stat, context_.backing.stat(fd_));
+  if (is_own_state(stat)) return base::ok();
+  COFFER_ASSIGN_OR_RETURN(HeaderRead read, read_header(context_, fd_, stat, header_.kind, label_));
   adopt(std::move(read), stat);
   return base::ok();
 }

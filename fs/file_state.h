@@ -45,6 +45,8 @@ struct FileContext {
   std::uint64_t dirty_bytes_max = 0;
   std::atomic<std::uint64_t> dirty_bytes{0};  // plaintext held by all files
   std::atomic<bool> stopping{false};          // long checks end early
+  // Modification times of files are set_times()'s to tell; nothing here guesses them (Filesystem::kernel_keeps_times).
+  std::atomic<bool> kernel_keeps_times{false};
 };
 
 // The part of the header that says whose and where the file is.
@@ -119,8 +121,9 @@ class FileState {
   // No write_out() any more: the file has no name left, what is held may go with it.
   void discard() EXCLUDES(mutex_);
 
-  // The mtime that people see, to be kept over our own later writes to the ciphertext.
-  void set_mtime(const timespec& mtime) EXCLUDES(mutex_);
+  // Access and modification time, as for utimensat(2), but the latter never UTIME_NOW. The modification time is kept
+  // over our own later writes to the ciphertext. In one step with them, so that none sets an older one again.
+  Status set_times(const timespec (&times)[2]) EXCLUDES(mutex_);
   // Brings header fields up to date; written at the next write_out() if any differ.
   void update_facts(const HeaderFacts& facts) EXCLUDES(mutex_);
   // Mode and owner as they are now, for the next header that is written; no header is written for their sake.
@@ -131,14 +134,17 @@ class FileState {
   sys::Stat disk_stat() const EXCLUDES(mutex_);
   // The disk is in a state that our own doing explains.
   void note_own_change(const sys::Stat& stat) EXCLUDES(mutex_);
-  // If somebody else changed the file below: reads it anew (only if nothing is held here). Errors: as open().
-  Status refresh(const sys::Stat& stat) EXCLUDES(mutex_);
+  // If somebody else changed the file below: reads it anew (only if nothing is held here). `seen` is an earlier look at
+  // it. Errors: as open().
+  Status refresh(const sys::Stat& seen) EXCLUDES(mutex_);
 
   // Checks the content sum now unless known. Errors: EIO (reported), EINTR (the file system is stopping).
   Status confirm() EXCLUDES(mutex_, confirm_mutex_);
   // Above kCheckFirstMax and not yet confirmed: confirm() is to be called from a background thread.
   bool needs_background_check() const;
 
+  // The settler has this file in its list (Settler::file_changed).
+  std::atomic<bool> awaited{false};
   // Handles of the kernel's, and those of them that may write: it may hold dirty pages while there are any.
   std::atomic<int> handles{0};
   std::atomic<int> writers{0};
@@ -212,8 +218,8 @@ class FileState {
   Status punch_chunks(std::uint64_t begin, std::uint64_t end) REQUIRES(mutex_);
   void drop_dirty(std::map<std::uint64_t, DirtyChunk>::iterator chunk) REQUIRES(mutex_);
   void resize_held(DirtyChunk& chunk, std::size_t size) REQUIRES(mutex_);
-  // Something is newer than the disk. By the kernel's page cache: it knows when, and tells by itself.
-  void touch(bool by_page_cache = false) REQUIRES(mutex_);
+  // Something is newer than the disk.
+  void touch() REQUIRES(mutex_);
 
   // file_store.cc
   // Neighbouring chunks from `first` on, of which only the last may be shorter than the others.
@@ -252,10 +258,9 @@ class FileState {
   std::map<std::uint64_t, DirtyChunk> dirty_ GUARDED_BY(mutex_);
   std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;  // in dirty_, counted in context_.dirty_bytes too
   std::optional<Clock::time_point> dirty_since_ GUARDED_BY(mutex_);
-  timespec mtime_ GUARDED_BY(mutex_){};                // what people see; set again after each of our own writes
-  Clock::time_point mtime_told_ GUARDED_BY(mutex_){};  // when set_mtime() was last called
-  base::Bytes prefetched_ GUARDED_BY(mutex_);          // header and first record as read at open, while still true
-  sys::Stat own_stat_ GUARDED_BY(mutex_);              // state of the disk that we know
+  timespec mtime_ GUARDED_BY(mutex_){};        // what people see; set again after each of our own writes
+  base::Bytes prefetched_ GUARDED_BY(mutex_);  // header and first record as read at open, while still true
+  sys::Stat own_stat_ GUARDED_BY(mutex_);      // state of the disk that we know
   std::optional<Tail> tail_ GUARDED_BY(mutex_);
 
   base::Mutex reported_mutex_;  // a leaf

@@ -46,7 +46,7 @@ Status FileState::write(std::uint64_t offset, ByteView data, bool patient) {
 Status FileState::write_locked(std::uint64_t offset, ByteView data, Records* sealed, bool patient) {
   const std::uint64_t end = offset + data.size();
   if (end > size_) COFFER_RETURN_IF_ERROR(grow(end));
-  touch(patient);
+  touch();
   if (sealed != nullptr && sealed->cipher == cipher_) {
     const std::uint64_t chunk_size = cipher_->geometry.chunk_size();
     const std::size_t head = static_cast<std::size_t>(sealed->first * chunk_size - offset);

@@ -141,6 +141,7 @@ Result<std::unique_ptr<Filesystem>> Filesystem::open(FilesystemOptions options, 
   return std::unique_ptr<Filesystem>(new Filesystem(std::move(impl)));
 }
 
+void Filesystem::kernel_keeps_times() { impl_->file_context_.kernel_keeps_times = true; }
 std::chrono::milliseconds Filesystem::absence_trust(InodeId parent) const { return impl_->absence_trust(parent); }
 
 Result<Attr> Filesystem::lookup(InodeId parent, std::string_view name) { return impl_->lookup(parent, name); }

@@ -84,6 +84,10 @@ class Filesystem {
   Filesystem(const Filesystem&) = delete;
   Filesystem& operator=(const Filesystem&) = delete;
 
+  // The kernel keeps the modification times of regular files itself (it has a writeback cache) and tells each by
+  // setattr() before it forgets the inode: from here on they are never guessed. To be called before the first verb, if
+  // at all.
+  void kernel_keeps_times();
   // After lookup() said ENOENT: how long the kernel may trust that. (For the rest, Attr says.)
   std::chrono::milliseconds absence_trust(InodeId parent) const;
 

@@ -1,6 +1,7 @@
 // The inside of Filesystem, shared by the fs_*.cc files that hold its verbs. Not for anybody else.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -19,6 +20,7 @@
 #include "fs/filesystem.h"
 #include "fs/inode_table.h"
 #include "fs/known_good.h"
+#include "fs/moves.h"
 #include "fs/name_store.h"
 #include "fs/recent_files.h"
 #include "fs/settler.h"
@@ -158,6 +160,7 @@ class Filesystem::Impl {
   KnownGood known_good_;
   NameStore names_;
   InodeTable inodes_;
+  Moves moves_;
   DirectoryFds directory_fds_;
   FileContext file_context_;
   RecentFiles recent_files_;
@@ -172,6 +175,17 @@ class Filesystem::Impl {
   const bool privileged_;
 
   // --- finding things: fs_locate.cc. Take no `names` lock; work with and without one held. ---------------------------
+  // What `look` finds; looks again if it finds nothing while others rename or remove entries (fs/moves.h).
+  template <class Look>
+  auto while_moving(Look look) -> decltype(look()) {
+    constexpr int kLooksMax = 1000;  // not for ever, if others rename without end what this is not about
+    for (int looks = 1;; ++looks) {
+      const std::uint64_t ended = moves_.ended();
+      auto found = look();
+      if (found || (found.error() != Errno(ESTALE) && found.error() != Errno(ENOENT))) return found;
+      if (looks == kLooksMax || !moves_.wait(ended)) return found;
+    }
+  }
   Result<InodeRef> known(InodeId id);
   Result<SharedFd> directory_fd(const InodeRef& directory);
   Result<OpenedDir> open_dir(InodeId id);
@@ -183,8 +197,10 @@ class Filesystem::Impl {
   Result<EntryName> entry_of(const InodeRef& parent, const Place& place, crypto::Kind kind);
   // Verified against the inode's identity. Errors: ESTALE.
   Result<Located> locate(const InodeRef& inode);
+  Result<Located> locate_now(const InodeRef& inode);  // without while_moving()
   // As locate(), but an open file is reached through its descriptor: fewer steps, and it need not have a name.
   Result<Located> reach(const InodeRef& inode);
+  Result<Located> reach_now(const InodeRef& inode);
   // nullptr: no handle of the kernel's holds it open, or it is not a regular file.
   std::shared_ptr<FileState> held_file(const Inode& inode);
   // With dir.names() held. ENOENT if there is none.
@@ -194,6 +210,9 @@ class Filesystem::Impl {
   // With what the kernel may keep for how long; the directory was watched before `stat` was read.
   Result<Attr> attr_of(const InodeRef& inode, const Located& located);
   Result<Attr> attr_of(const InodeRef& inode, const OpenedDir& dir, const FoundEntry& found);
+  // setattr() but for the size. Errors: ESTALE or ENOENT, also where the entry went in the middle of it.
+  Result<Attr> change_reached(const InodeRef& inode, const AttrChange& change);
+  Attr change_removed(const InodeRef& inode, Attr last, const AttrChange& change);
   std::uint64_t plain_size_of(std::uint64_t cipher_length) const;
   Status check_name(std::string_view name) const;
   Status check_writable() const;
@@ -234,6 +253,7 @@ class Filesystem::Impl {
   std::optional<crypto::Xattr> open_sealed(const std::vector<XattrOwner>& owners, const std::string& stored,
                                            ByteView sealed) const;
   Errno forged_attribute(const Inode& inode, const std::string& entry);  // reported; what to return
+  Result<std::vector<std::string>> list_xattrs(const InodeRef& inode);
   Result<base::Bytes> get_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name);
   Status set_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name, ByteView value,
                     int flags);
@@ -241,7 +261,13 @@ class Filesystem::Impl {
   // --- open files: fs_files.cc ---------------------------------------------------------------------------------------
   // The open file of an inode, opening it if need be. `truncate`: its content is about to go.
   Result<std::shared_ptr<FileState>> file_state(const InodeRef& inode, bool write, bool truncate);
+  Result<std::shared_ptr<FileState>> open_state(const InodeRef& inode, bool write, bool truncate);
+  Result<std::shared_ptr<FileState>> open_located(const InodeRef& inode, bool write, bool truncate);
   Result<std::shared_ptr<FileState>> reopen_orphan(const InodeRef& inode, FdRef orphan, bool truncate);
+  // Held from the first look at the ciphertext file until its FileState is known to everybody. One for many inodes.
+  base::Mutex& opening(const Inode& inode) { return opening_[inode.id.value % opening_.size()]; }
+  static Status fallocate(FileState& file, int mode, std::uint64_t offset, std::uint64_t length);
+  Status fsync_side_file(const InodeRef& inode);
   Status write_keeping_mode(FileState& file);
   Opened make_handle(const InodeRef& inode, std::shared_ptr<FileState> file, bool may_write);
   Status write_out(const InodeRef& inode, const std::shared_ptr<FileState>& file);
@@ -252,6 +278,7 @@ class Filesystem::Impl {
   Result<HeaderFacts> facts_of(const InodeRef& inode, const sys::Stat& stat);
   // Does the header name the place where the file lies? Reported if not; EIO if strict.
   Status check_place(const InodeRef& inode, FileState& file) EXCLUDES(reported_mutex_);
+  bool is_explained_elsewhere(const InodeRef& inode, const crypto::FileHeader& header);
   // The keyed hash by which local state remembers a place.
   Result<crypto::DirId> place_hash(const InodeRef& inode);
   crypto::DirId place_hash(const FoundEntry& entry, std::string_view name) const;
@@ -301,9 +328,11 @@ class Filesystem::Impl {
   Status exchange(Move& one, Move& other);
   void move_done(Move& move);
 
+  std::array<base::Mutex, 256> opening_;
   base::Mutex reported_mutex_;
   std::unordered_set<BackingId, BackingIdHash> reported_moved_ GUARDED_BY(reported_mutex_);
   std::unordered_set<BackingId, BackingIdHash> reported_unreadable_ GUARDED_BY(reported_mutex_);
+  std::unordered_set<std::string> reported_foreign_ GUARDED_BY(reported_mutex_);  // entries that are no file
   base::Mutex pinned_mutex_;
   std::unordered_set<crypto::DirId> pinned_ GUARDED_BY(pinned_mutex_);
 };

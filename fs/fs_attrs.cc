@@ -23,12 +23,14 @@ timespec resolve_now(const timespec& time) {
 
 Result<Attr> Filesystem::Impl::getattr(InodeId id) {
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
-  if (auto removed = inodes_.removed_attr(*inode); removed && !held_file(*inode)) return *removed;
-  COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
-  if (inode->is_directory && watch_itself(inode)) {
-    COFFER_ASSIGN_OR_RETURN(located.stat, backing_->stat(located.at(), located.entry));
-  }
-  return attr_of(inode, located);
+  return while_moving([&]() -> Result<Attr> {
+    if (auto removed = inodes_.removed_attr(*inode); removed && !held_file(*inode)) return *removed;
+    COFFER_ASSIGN_OR_RETURN(Located located, reach_now(inode));
+    if (inode->is_directory && watch_itself(inode)) {
+      COFFER_ASSIGN_OR_RETURN(located.stat, backing_->stat(located.at(), located.entry));
+    }
+    return attr_of(inode, located);
+  });
 }
 
 Status Filesystem::Impl::kill_suidgid(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
@@ -49,32 +51,18 @@ Status Filesystem::Impl::kill_suidgid(const InodeRef& inode, const std::shared_p
   return base::ok();
 }
 
-Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
-  COFFER_RETURN_IF_ERROR(check_writable());
-  COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
-  std::shared_ptr<FileState> file = inodes_.file_of(*inode);
-  if (auto removed = inodes_.removed_attr(*inode); removed && !held_file(*inode) && !change.size) {
-    // The kernel writes back times of files that are gone, and fails a syncfs if that fails.
-    if (change.mode) removed->mode = (removed->mode & S_IFMT) | (*change.mode & 07777);
-    removed->uid = change.uid.value_or(removed->uid);
-    removed->gid = change.gid.value_or(removed->gid);
-    if (change.atime) removed->atime = resolve_now(*change.atime);
-    if (change.mtime) removed->mtime = resolve_now(*change.mtime);
-    inodes_.set_removed(*inode, *removed);
-    return *removed;
-  }
-  const bool replaced = inodes_.is_replaced(*inode);
-  if (replaced && change.size) return Errno(ESTALE);
-  if (change.size) {
-    if (inode->is_directory || inode->kind != crypto::Kind::kFileOrDirectory) return Errno(EINVAL);
-    const bool was_open = file != nullptr;
-    COFFER_ASSIGN_OR_RETURN(file, file_state(inode, true, *change.size == 0));
-    COFFER_RETURN_IF_ERROR(file->truncate(*change.size));
-    settler_->file_changed(inode, file);
-    if (!was_open) COFFER_RETURN_IF_ERROR(write_out(inode, file));
-  }
-  if (change.kill_suidgid && file) COFFER_RETURN_IF_ERROR(kill_suidgid(inode, file));
-  COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
+Attr Filesystem::Impl::change_removed(const InodeRef& inode, Attr last, const AttrChange& change) {
+  if (change.mode) last.mode = (last.mode & S_IFMT) | (*change.mode & 07777);
+  last.uid = change.uid.value_or(last.uid);
+  last.gid = change.gid.value_or(last.gid);
+  if (change.atime) last.atime = resolve_now(*change.atime);
+  if (change.mtime) last.mtime = resolve_now(*change.mtime);
+  inodes_.set_removed(*inode, last);
+  return last;
+}
+
+Result<Attr> Filesystem::Impl::change_reached(const InodeRef& inode, const AttrChange& change) {
+  COFFER_ASSIGN_OR_RETURN(Located located, reach_now(inode));
   const sys::Stat before = located.stat;
   if (change.uid || change.gid) {
     COFFER_RETURN_IF_ERROR(backing_->chown(located.at(), located.entry, change.uid.value_or(static_cast<uid_t>(-1)),
@@ -83,23 +71,45 @@ Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
   if (change.mode) COFFER_RETURN_IF_ERROR(set_mode(*inode, located.at(), located.entry, *change.mode));
   // The kernel may write back times of pages that it had of the file as it was; they are not those of what another
   // process made of it since.
-  if ((change.atime || change.mtime) && !replaced) {
-    timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
-                         change.mtime.value_or(timespec{0, UTIME_OMIT})};
-    if (change.mtime) {
-      times[1] = resolve_now(*change.mtime);
-      // First in memory, then on disk: a write_out() in between then sets the same time, not an older one. The file may
-      // have been opened since this verb began.
-      file = inodes_.file_of(*inode);
-      if (file) file->set_mtime(times[1]);
-    }
-    COFFER_RETURN_IF_ERROR(backing_->utimens(located.at(), located.entry, times));
+  if ((change.atime || change.mtime) && !inodes_.is_replaced(*inode)) {
+    const timespec times[2] = {change.atime.value_or(timespec{0, UTIME_OMIT}),
+                               change.mtime ? resolve_now(*change.mtime) : timespec{0, UTIME_OMIT}};
+    // An open file keeps its time in memory too; it is not being opened now, from an older look at the disk.
+    base::MutexLock lock(opening(*inode));
+    auto file = inodes_.file_of(*inode);
+    COFFER_RETURN_IF_ERROR(file ? file->set_times(times) : backing_->utimens(located.at(), located.entry, times));
   }
   COFFER_ASSIGN_OR_RETURN(located.stat, backing_->stat(located.at(), located.entry));
   own_change(inode, before, located.stat);
   COFFER_ASSIGN_OR_RETURN(Attr attr, attr_of(inode, located));
-  if (file && (change.mode || change.uid || change.gid)) file->anticipate_facts(attr.mode, attr.uid, attr.gid);
+  if (change.mode || change.uid || change.gid) {
+    if (auto file = inodes_.file_of(*inode)) file->anticipate_facts(attr.mode, attr.uid, attr.gid);
+  }
   return attr;
+}
+
+Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
+  COFFER_RETURN_IF_ERROR(check_writable());
+  COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
+  // The kernel writes back times of files that are gone, and fails a syncfs if that fails.
+  const auto gone = [&] { return held_file(*inode) || change.size ? nullptr : inodes_.removed_attr(*inode); };
+  if (auto removed = gone()) return change_removed(inode, *removed, change);
+  std::shared_ptr<FileState> file = inodes_.file_of(*inode);
+  if (change.size) {
+    if (inodes_.is_replaced(*inode)) return Errno(ESTALE);
+    if (inode->is_directory || inode->kind != crypto::Kind::kFileOrDirectory) return Errno(EINVAL);
+    const bool was_open = file != nullptr;
+    COFFER_ASSIGN_OR_RETURN(file, file_state(inode, true, *change.size == 0));
+    const Status cut = file->truncate(*change.size);
+    settler_->file_changed(inode, file);
+    COFFER_RETURN_IF_ERROR(cut);
+    if (!was_open) COFFER_RETURN_IF_ERROR(write_out(inode, file));
+  }
+  if (change.kill_suidgid && file) COFFER_RETURN_IF_ERROR(kill_suidgid(inode, file));
+  auto changed = while_moving([&] { return change_reached(inode, change); });
+  if (changed || (changed.error() != Errno(ESTALE) && changed.error() != Errno(ENOENT))) return changed;
+  if (auto removed = gone()) return change_removed(inode, *removed, change);  // it went just now
+  return changed;
 }
 
 Result<std::string> Filesystem::Impl::readlink(InodeId id) {

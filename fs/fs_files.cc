@@ -37,8 +37,22 @@ Result<std::shared_ptr<FileState>> Filesystem::Impl::file_state(const InodeRef& 
     }
     if (!inodes_.orphan_of(*inode)) return reached.error();
   }
+  return open_state(inode, write, truncate);
+}
+
+// One at a time for a file: a second FileState would read a header that the first may be writing.
+Result<std::shared_ptr<FileState>> Filesystem::Impl::open_state(const InodeRef& inode, bool write, bool truncate) {
+  base::MutexLock lock(opening(*inode));
+  if (auto file = inodes_.file_of(*inode); file && !inodes_.orphan_of(*inode)) {
+    if (write && !file->writable()) return Errno(EACCES);
+    return file;
+  }
+  return while_moving([&] { return open_located(inode, write, truncate); });
+}
+
+Result<std::shared_ptr<FileState>> Filesystem::Impl::open_located(const InodeRef& inode, bool write, bool truncate) {
   if (SharedFd orphan = inodes_.orphan_of(*inode)) return reopen_orphan(inode, FdRef(*orphan), truncate);
-  auto located = locate(inode);
+  auto located = locate_now(inode);
   if (!located) {
     // Its last name may have gone just now.
     if (SharedFd orphan = inodes_.orphan_of(*inode)) return reopen_orphan(inode, FdRef(*orphan), truncate);
@@ -132,7 +146,7 @@ Status Filesystem::Impl::check_place(const InodeRef& inode, FileState& file) {
   }
   // A header has room for one name; of several links all but one look moved.
   COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file.fd()));
-  if (stat.nlink != 1) return base::ok();
+  if (stat.nlink != 1 && (!options_.strict || is_explained_elsewhere(inode, header))) return base::ok();
   // What is damaged has been reported as that.
   if (file.size() <= kCheckFirstMax && !file.confirm()) return base::ok();
   bool fresh;
@@ -146,6 +160,29 @@ Status Filesystem::Impl::check_place(const InodeRef& inode, FileState& file) {
   }
   if (options_.strict) return Errno(EIO);
   return base::ok();
+}
+
+// Is another name of this file the one that its header says, or one that we gave it? Strictly that is no proof that the
+// name it was opened by is right too: whoever may write to the vault may link a file of two names to a third.
+bool Filesystem::Impl::is_explained_elsewhere(const InodeRef& inode, const crypto::FileHeader& header) {
+  for (const Place& place : inodes_.places_of(*inode)) {
+    auto dir = open_dir(place.parent);
+    if (!dir || place.odd) continue;
+    if (header.name == place.name && std::find(dir->ids->begin(), dir->ids->end(), header.parent) != dir->ids->end())
+      return true;
+    const EntryName name = names_.encode(dir->ids->front(), inode->kind, place.name);
+    if (known_good_.is_explained(inode->backing, names_.cipher().derived_id(dir->ids->front(), name.full))) return true;
+  }
+  // The name in the header may not have been looked up yet.
+  const std::string entry = names_.encode(header.parent, inode->kind, header.name).entry;
+  for (const InodeRef& directory : inodes_.all()) {
+    DirectoryIds ids = directory->is_directory ? directory->directory->ids() : nullptr;
+    if (!ids || std::find(ids->begin(), ids->end(), header.parent) == ids->end()) continue;
+    auto dir = open_dir(directory);
+    auto there = dir ? backing_->stat(dir->at(), entry) : dir.error();
+    if (there && BackingId::of(*there) == inode->backing) return true;
+  }
+  return false;
 }
 
 Opened Filesystem::Impl::make_handle(const InodeRef& inode, std::shared_ptr<FileState> file, bool may_write) {
@@ -173,8 +210,9 @@ Result<Opened> Filesystem::Impl::open_file(InodeId id, int flags, bool kill) {
     inodes_.set_cached(*inode, stat);
   }
   if (truncate) {
-    COFFER_RETURN_IF_ERROR(file->truncate(0));
+    const Status emptied = file->truncate(0);
     settler_->file_changed(inode, file);
+    COFFER_RETURN_IF_ERROR(emptied);
     if (kill) COFFER_RETURN_IF_ERROR(kill_suidgid(inode, file));
   } else if (file->needs_background_check()) {
     settler_->check_later([this, inode, file] {
@@ -195,9 +233,9 @@ Result<std::size_t> Filesystem::Impl::read(HandleId id, std::uint64_t offset, By
 Result<std::size_t> Filesystem::Impl::write(HandleId id, std::uint64_t offset, ByteView data, WriteFlags flags) {
   auto handle = files_.get(id);
   if (!handle || !handle->may_write) return Errno(EBADF);
-  const bool was_dirty = handle->file->dirty();
-  COFFER_RETURN_IF_ERROR(handle->file->write(offset, data, flags.from_page_cache));
-  if (!was_dirty) settler_->file_changed(handle->inode, handle->file);
+  const Status written = handle->file->write(offset, data, flags.from_page_cache);
+  settler_->file_changed(handle->inode, handle->file);
+  COFFER_RETURN_IF_ERROR(written);
   if (flags.kill_suidgid) COFFER_RETURN_IF_ERROR(kill_suidgid(handle->inode, handle->file));
   return data.size();
 }
@@ -262,10 +300,14 @@ Status Filesystem::Impl::fsync(HandleId id, bool data_only) {
   if (!handle) return Errno(EBADF);
   COFFER_RETURN_IF_ERROR(write_out(handle->inode, handle->file));
   COFFER_RETURN_IF_ERROR(handle->file->sync(data_only));
-  // A long name is durable only with its side file.
-  Place place = inodes_.place_of(*handle->inode);
+  return while_moving([&] { return fsync_side_file(handle->inode); });
+}
+
+// A long name is durable only with its side file.
+Status Filesystem::Impl::fsync_side_file(const InodeRef& inode) {
+  Place place = inodes_.place_of(*inode);
   if (!place.parent) return base::ok();
-  COFFER_ASSIGN_OR_RETURN(EntryName name, entry_of(place.parent, place, handle->inode->kind));
+  COFFER_ASSIGN_OR_RETURN(EntryName name, entry_of(place.parent, place, inode->kind));
   if (!name.is_long() || place.odd) return base::ok();
   COFFER_ASSIGN_OR_RETURN(SharedFd dir, directory_fd(place.parent));
   COFFER_ASSIGN_OR_RETURN(UniqueFd side, backing_->open(FdRef(*dir), name.entry + std::string(crypto::kSideFileSuffix),
@@ -277,10 +319,14 @@ Status Filesystem::Impl::fallocate(HandleId id, int mode, std::uint64_t offset, 
   auto handle = files_.get(id);
   if (!handle || !handle->may_write) return Errno(EBADF);
   if (length == 0) return Errno(EINVAL);
-  FileState& file = *handle->file;
   if (offset > crypto::kMaxPlainSize || length > crypto::kMaxPlainSize - offset) return Errno(EFBIG);
-  const std::uint64_t end = offset + length;
+  const Status done = fallocate(*handle->file, mode, offset, length);
   settler_->file_changed(handle->inode, handle->file);
+  return done;
+}
+
+Status Filesystem::Impl::fallocate(FileState& file, int mode, std::uint64_t offset, std::uint64_t length) {
+  const std::uint64_t end = offset + length;
   switch (mode) {
     case 0:
       return file.allocate(offset, length, false);
@@ -324,9 +370,9 @@ Result<std::size_t> Filesystem::Impl::copy_file_range(HandleId from, std::uint64
   base::Bytes buffer(std::min(length, kCopyMax));
   COFFER_ASSIGN_OR_RETURN(std::size_t size, source->file->read(from_offset, buffer));
   if (size == 0) return size;
-  const bool was_dirty = target->file->dirty();
-  COFFER_RETURN_IF_ERROR(target->file->write(to_offset, ByteView(buffer).first(size), false));
-  if (!was_dirty) settler_->file_changed(target->inode, target->file);
+  const Status written = target->file->write(to_offset, ByteView(buffer).first(size), false);
+  settler_->file_changed(target->inode, target->file);
+  COFFER_RETURN_IF_ERROR(written);
   return size;
 }
 
@@ -335,7 +381,7 @@ void Filesystem::Impl::settle(const InodeRef& inode) {
   auto open = inodes_.file_of(*inode);
   if (open) recent_files_.drop(open);
   if (inodes_.is_replaced(*inode)) return;  // the file is another's work now
-  if (open && open->dirty()) return;  // comes again when that is written out
+  if (open && open->dirty()) return;        // comes again when that is written out
   auto located = locate(inode);
   if (!located) return;                                   // gone meanwhile
   if (inodes_.is_settled(*inode, located->stat)) return;  // nothing has changed since its header was written

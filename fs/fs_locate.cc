@@ -112,15 +112,21 @@ Result<OpenedDir> Filesystem::Impl::open_dir(InodeId id) {
 }
 
 Result<OpenedDir> Filesystem::Impl::open_dir(const InodeRef& directory) {
-  OpenedDir dir;
-  dir.inode = directory;
-  COFFER_ASSIGN_OR_RETURN(dir.fd, directory_fd(directory));
-  watch(directory, FdRef(*dir.fd));  // before anything is read that the kernel will keep
-  COFFER_ASSIGN_OR_RETURN(dir.ids, directory_ids_of(directory, FdRef(*dir.fd)));
-  return dir;
+  return while_moving([&]() -> Result<OpenedDir> {
+    OpenedDir dir;
+    dir.inode = directory;
+    COFFER_ASSIGN_OR_RETURN(dir.fd, directory_fd(directory));
+    watch(directory, FdRef(*dir.fd));  // before anything is read that the kernel will keep
+    COFFER_ASSIGN_OR_RETURN(dir.ids, directory_ids_of(directory, FdRef(*dir.fd)));
+    return dir;
+  });
 }
 
 Result<Located> Filesystem::Impl::locate(const InodeRef& inode) {
+  return while_moving([&] { return locate_now(inode); });
+}
+
+Result<Located> Filesystem::Impl::locate_now(const InodeRef& inode) {
   Located located;
   if (inode->id == kRootInode) {
     COFFER_ASSIGN_OR_RETURN(located.dir, directory_fd(inode));
@@ -148,8 +154,12 @@ std::shared_ptr<FileState> Filesystem::Impl::held_file(const Inode& inode) {
 }
 
 Result<Located> Filesystem::Impl::reach(const InodeRef& inode) {
+  return while_moving([&] { return reach_now(inode); });
+}
+
+Result<Located> Filesystem::Impl::reach_now(const InodeRef& inode) {
   auto file = held_file(*inode);
-  if (!file) return locate(inode);
+  if (!file) return locate_now(inode);
   COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing_->stat(file->fd()));
   return Located{FileState::shared_fd(file), inodes_.place_of(*inode).parent, "", stat};
 }
@@ -165,7 +175,14 @@ Result<FoundEntry> Filesystem::Impl::find_entry(const OpenedDir& dir, std::strin
     if (!stat && stat.error() == Errno(ENOENT)) return false;
     if (!stat) return stat.error();
     if (!S_ISREG(stat->mode) && !(found.kind == crypto::Kind::kFileOrDirectory && S_ISDIR(stat->mode))) {
-      events_.report(EventKind::kUnreadable, fmt::format("{}: neither file nor directory", found.name.entry));
+      bool fresh;
+      {
+        base::MutexLock lock(reported_mutex_);
+        // The name holds its directory's id, so it is this directory's alone.
+        fresh = reported_foreign_.insert(found.name.entry).second;
+      }
+      if (fresh)
+        events_.report(EventKind::kUnreadable, fmt::format("{}: neither file nor directory", found.name.entry));
       return false;
     }
     found.stat = *stat;

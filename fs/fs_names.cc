@@ -300,6 +300,7 @@ Status Filesystem::Impl::unlink(InodeId parent, std::string_view name) {
   COFFER_ASSIGN_OR_RETURN(FoundEntry found, find_entry(dir, name));
   if (found.is_directory()) return Errno(EISDIR);
   keep_orphan(dir, found);
+  const Moves::UnderWay moving(moves_);
   COFFER_RETURN_IF_ERROR(backing_->unlink(dir.at(), found.name.entry));
   entry_removed(dir, name, found);
   return base::ok();
@@ -351,6 +352,7 @@ Status Filesystem::Impl::rmdir(InodeId parent, std::string_view name) {
   base::WriterLock lock(dir.names());
   COFFER_ASSIGN_OR_RETURN(FoundEntry found, find_entry(dir, name));
   if (!found.is_directory()) return Errno(ENOTDIR);
+  const Moves::UnderWay moving(moves_);
   Status removed = backing_->rmdir(dir.at(), found.name.entry);
   if (!removed && removed.error() == Errno(ENOTEMPTY)) {
     COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(dir.at(), found.name.entry, O_PATH | O_DIRECTORY));

@@ -41,6 +41,7 @@ struct Filesystem::Impl::Move {
   EntryName to;  // where it will lie
   InodeRef inode;
   std::optional<PinMove> pin;
+  bool arrived = false;  // lies at its new name, and everybody knows
 };
 
 Result<Filesystem::Impl::Move> Filesystem::Impl::plan_move(const OpenedDir& from_dir, std::string_view from_name,
@@ -64,6 +65,7 @@ Result<Filesystem::Impl::Move> Filesystem::Impl::plan_move(const OpenedDir& from
 
 // The entry lies at its new name: everything that knew the old one hears of it.
 void Filesystem::Impl::move_done(Move& move) {
+  move.arrived = true;
   settler_->disk_changed();
   if (move.pin) pin_done(*move.pin);
   if (move.from_dir.inode != move.to_dir.inode || move.from.name.entry != move.to.entry) {
@@ -78,35 +80,42 @@ void Filesystem::Impl::move_done(Move& move) {
   if (auto after = backing_->stat(move.to_dir.at(), move.to.entry)) own_change(move.inode, move.from.stat, *after);
 }
 
+// All or nothing, as far as the disk lets us: where the entry lies when this returns, it is known to lie
+// (Move::arrived).
 Status Filesystem::Impl::rename_over(Move& move, const std::optional<FoundEntry>& target) {
   std::vector<PinFile> target_pins;
   UniqueFd target_fd;
-  if (target && target->is_directory()) {
-    if (!move.from.is_directory()) return Errno(EISDIR);
+  // A target of another kind lies under another entry name, so the rename does not replace it.
+  const bool other_entry = target && target->name.entry != move.to.entry;
+  const auto make_room = [&]() -> Status {
+    if (!target) return base::ok();
+    if (target->is_directory() != move.from.is_directory()) return Errno(target->is_directory() ? EISDIR : ENOTDIR);
+    keep_orphan(move.to_dir, *target);
+    if (!target->is_directory()) return base::ok();
     COFFER_ASSIGN_OR_RETURN(target_fd, backing_->open(move.to_dir.at(), target->name.entry, O_PATH | O_DIRECTORY));
-    COFFER_RETURN_IF_ERROR(clear_for_removal(target_fd, ref(move.to_dir, *target, move.to_name, 0), target_pins));
-  } else if (target && move.from.is_directory()) {
-    return Errno(ENOTDIR);
-  }
-  if (target) keep_orphan(move.to_dir, *target);
-  Status renamed = backing_->rename(move.from_dir.at(), move.from.name.entry, move.to_dir.at(), move.to.entry, 0);
-  if (!renamed) {
-    for (const PinFile& pin : target_pins) static_cast<void>(write_pin(target_fd, pin));
-    return renamed;
-  }
-  if (target) {
-    // A target of another kind lies under another entry name, so the rename did not replace it.
-    const bool other_entry = target->name.entry != move.to.entry;
-    if (other_entry) {
-      Status removed = target->is_directory() ? backing_->rmdir(move.to_dir.at(), target->name.entry)
-                                              : backing_->unlink(move.to_dir.at(), target->name.entry);
-      if (!removed && removed.error() != Errno(ENOENT)) return removed;
+    return clear_for_removal(target_fd, ref(move.to_dir, *target, move.to_name, 0), target_pins);
+  };
+  Status done = make_room();
+  if (done) done = backing_->rename(move.from_dir.at(), move.from.name.entry, move.to_dir.at(), move.to.entry, 0);
+  bool moved = done.has_value();
+  if (moved && other_entry) {
+    done = target->is_directory() ? backing_->rmdir(move.to_dir.at(), target->name.entry)
+                                  : backing_->unlink(move.to_dir.at(), target->name.entry);
+    if (!done && done.error() == Errno(ENOENT)) done = base::ok();
+    if (!done) {
+      moved = !backing_->rename(move.to_dir.at(), move.to.entry, move.from_dir.at(), move.from.name.entry, 0);
     }
+  }
+  if (!done) {
+    for (const PinFile& pin : target_pins) static_cast<void>(write_pin(target_fd, pin));
+    if (!moved && other_entry) static_cast<void>(names_.remove_side_file(move.to_dir.at(), move.to));
+  } else if (target) {
     FoundEntry gone = *target;
     if (!other_entry) gone.name.full = gone.name.entry;  // the side file now belongs to what took its place
     entry_removed(move.to_dir, move.to_name, gone);
   }
-  return base::ok();
+  if (moved) move_done(move);
+  return done;
 }
 
 Status Filesystem::Impl::exchange(Move& one, Move& other) {
@@ -120,9 +129,9 @@ Status Filesystem::Impl::exchange(Move& one, Move& other) {
     if (done) {
       done = backing_->rename(other.from_dir.at(), other.from.name.entry, other.to_dir.at(), other.to.entry,
                               RENAME_NOREPLACE);
-      if (!done) {
-        static_cast<void>(
-            backing_->rename(one.to_dir.at(), one.to.entry, one.from_dir.at(), one.from.name.entry, RENAME_NOREPLACE));
+      if (!done &&
+          !backing_->rename(one.to_dir.at(), one.to.entry, one.from_dir.at(), one.from.name.entry, RENAME_NOREPLACE)) {
+        move_done(one);  // beside the other, which has the same name
       }
     }
   }
@@ -179,22 +188,20 @@ Status Filesystem::Impl::rename(InodeId parent, std::string_view name, InodeId n
     return target->is_directory() ? Errno(EISDIR) : Errno(ENOTDIR);
   }
 
+  const Moves::UnderWay moving(moves_);
   COFFER_ASSIGN_OR_RETURN(Move move, plan_move(from_dir, name, from, to_dir, new_name, std::move(from_pin)));
   if (flags == RENAME_EXCHANGE) {
     auto back = plan_move(to_dir, new_name, *target, from_dir, name, std::move(to_pin));
     Status done = back ? exchange(move, *back) : back.error();
-    if (!done && move.pin) pin_undone(*move.pin);
+    if (!move.arrived && move.pin) pin_undone(*move.pin);
     if (!done && back && back->pin) pin_undone(*back->pin);
     return done;
   }
   Status done = rename_over(move, target);
-  if (!done) {
-    if (move.pin) pin_undone(*move.pin);
-    if (!target) static_cast<void>(names_.remove_side_file(to_dir.at(), move.to));
-    return done;
-  }
-  move_done(move);
-  return base::ok();
+  if (move.arrived) return done;
+  if (move.pin) pin_undone(*move.pin);
+  if (!target) static_cast<void>(names_.remove_side_file(to_dir.at(), move.to));
+  return done;
 }
 
 }  // namespace coffer::fs

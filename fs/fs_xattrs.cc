@@ -88,17 +88,21 @@ Result<base::Bytes> Filesystem::Impl::getxattr(InodeId id, std::string_view name
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
   if (!is_acl(name) && !has_namespace(name)) return Errno(EOPNOTSUPP);
   if (name.size() > crypto::kXattrMaxName) return Errno(ERANGE);
-  COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
-  if (is_acl(name)) {
-    if (inode->kind == crypto::Kind::kSymlink) return Errno(EOPNOTSUPP);
+  if (is_acl(name) && inode->kind == crypto::Kind::kSymlink) return Errno(EOPNOTSUPP);
+  return while_moving([&]() -> Result<base::Bytes> {
+    COFFER_ASSIGN_OR_RETURN(Located located, reach_now(inode));
+    if (!is_acl(name)) return get_sealed(*inode, located.at(), located.entry, name);
     return backing_->getxattr(located.at(), located.entry, std::string(name));
-  }
-  return get_sealed(*inode, located.at(), located.entry, name);
+  });
 }
 
 Result<std::vector<std::string>> Filesystem::Impl::listxattr(InodeId id) {
   COFFER_ASSIGN_OR_RETURN(InodeRef inode, known(id));
-  COFFER_ASSIGN_OR_RETURN(Located located, reach(inode));
+  return while_moving([&] { return list_xattrs(inode); });
+}
+
+Result<std::vector<std::string>> Filesystem::Impl::list_xattrs(const InodeRef& inode) {
+  COFFER_ASSIGN_OR_RETURN(Located located, reach_now(inode));
   COFFER_ASSIGN_OR_RETURN(std::vector<std::string> below, backing_->listxattr(located.at(), located.entry));
   std::vector<std::string> names;
   std::vector<XattrOwner> owners;

@@ -116,16 +116,14 @@ Place InodeTable::place_of(const Inode& inode) {
   return copy(inode.place);
 }
 
-void InodeTable::add_place(Inode& inode, Place place) {
-  base::MutexLock lock(mutex_);
+void InodeTable::add_place_locked(Inode& inode, Place place) {
   if (inode.place.parent) inode.other_places.push_back(std::move(inode.place));
   inode.place = std::move(place);
   inode.removed = false;
 }
 
-bool InodeTable::remove_place(Inode& inode, const Inode& parent, std::string_view name) {
+Place InodeTable::remove_place_locked(Inode& inode, const Inode& parent, std::string_view name) {
   Place dropped;
-  base::MutexLock lock(mutex_);
   auto same = std::find_if(inode.other_places.begin(), inode.other_places.end(),
                            [&](const Place& other) { return is_at(other, parent, name); });
   if (same != inode.other_places.end()) {
@@ -139,12 +137,21 @@ bool InodeTable::remove_place(Inode& inode, const Inode& parent, std::string_vie
       inode.other_places.pop_back();
     }
   }
+  return dropped;
+}
+
+bool InodeTable::remove_place(Inode& inode, const Inode& parent, std::string_view name) {
+  Place dropped;  // its parent may die with it: after the mutex
+  base::MutexLock lock(mutex_);
+  dropped = remove_place_locked(inode, parent, name);
   return inode.place.parent == nullptr;
 }
 
 void InodeTable::move_place(Inode& inode, const Inode& old_parent, std::string_view old_name, Place place) {
-  remove_place(inode, old_parent, old_name);
-  add_place(inode, std::move(place));
+  Place dropped;  // likewise
+  base::MutexLock lock(mutex_);
+  dropped = remove_place_locked(inode, old_parent, old_name);
+  add_place_locked(inode, std::move(place));
 }
 
 void InodeTable::set_removed(Inode& inode, const Attr& attr) {

@@ -112,10 +112,9 @@ class InodeTable {
 
   // A copy of the inode's current place. parent is null for the root and for inodes without a known name.
   Place place_of(const Inode& inode) EXCLUDES(mutex_);
-  void add_place(Inode& inode, Place place) EXCLUDES(mutex_);
   // The name is gone; another known one takes over. True if none is left.
   bool remove_place(Inode& inode, const Inode& parent, std::string_view name) EXCLUDES(mutex_);
-  // After a rename: forget the old name, know the new one.
+  // After a rename: forget the old name, know the new one. One step: at no time has the inode no place.
   void move_place(Inode& inode, const Inode& old_parent, std::string_view old_name, Place place) EXCLUDES(mutex_);
   // The inode's last name is gone and nothing holds it open: what stat says from now on.
   void set_removed(Inode& inode, const Attr& attr) EXCLUDES(mutex_);
@@ -161,6 +160,9 @@ class InodeTable {
  private:
   friend struct Inode;
   void erase(const Inode& inode) EXCLUDES(mutex_);
+  static void add_place_locked(Inode& inode, Place place);
+  // The place that went, to be destroyed with the mutex free.
+  [[nodiscard]] static Place remove_place_locked(Inode& inode, const Inode& parent, std::string_view name);
   std::vector<Place> places_locked(const Inode& inode) const REQUIRES(mutex_);
 
   WatchedGone watched_gone_;

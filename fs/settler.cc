@@ -37,6 +37,7 @@ bool Settler::idle() const { return changed_.empty() && unsaved_.empty() && sett
 void Settler::wake() { wake_.notify_one(); }
 
 void Settler::file_changed(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
+  if (file->awaited.exchange(true)) return;  // in the list, and not yet looked at since
   base::MutexLock lock(mutex_);
   if (idle()) wake();
   changed_.push_back({inode, file});
@@ -88,10 +89,12 @@ std::vector<Settler::Unsaved> Settler::due_files(Clock::time_point now) {
     auto file = entry.file.lock();
     auto inode = entry.inode.lock();
     if (!file || !inode) continue;
+    // First this, then the look: who changes the file after the look, tells us again.
+    file->awaited.exchange(false);
     auto since = file->dirty_since();
     if (!since) continue;
+    if (!file->awaited.exchange(true)) waiting.push_back(entry);  // looked at again, in case this time fails
     if (now - *since >= kWriteOutAfter) due.push_back({std::move(inode), std::move(file)});
-    waiting.push_back(entry);  // looked at again, in case this time fails
   }
   base::MutexLock lock(mutex_);
   waiting.insert(waiting.end(), changed_.begin() + static_cast<std::ptrdiff_t>(changed.size()), changed_.end());

@@ -35,7 +35,8 @@ class Settler {
   explicit Settler(InodeTable& inodes, Work work);
   ~Settler();  // stop()
 
-  // An open file has changes that are not on disk.
+  // An open file may have changes that are not on disk. To be called after each change, whether it succeeded or not;
+  // cheap if the file is waiting already.
   void file_changed(const InodeRef& inode, const std::shared_ptr<FileState>& file) EXCLUDES(mutex_);
   // The content of a file reached the disk: its header settles later.
   void content_written(const InodeRef& inode) EXCLUDES(mutex_);

@@ -40,8 +40,9 @@ that has Python, without any of Coffer's code. If neither can be found, this is 
 
 KEEPING IT
 
-coffer.json holds what turns a password into the vault key. coffer-copy.json is a second copy: should coffer.json be lost,
-copy it there. Files called dir.*.coffer and *.name belong to the vault; do not delete, rename or move anything in here by hand.
+coffer.json holds what turns a password into the vault key, and Coffer opens no vault without it. coffer-copy.json is a second
+copy: should coffer.json be lost, copy it there. With both lost, no password helps any more, but the 64 digits do: scripts/
+coffer_reader.py reads all files with them alone (--without-config). Files called dir.*.coffer and *.name belong to the vault; do not delete, rename or move anything in here by hand.
 This text is no part of the vault; deleting it does no harm.
 )";
 }

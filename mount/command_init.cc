@@ -62,12 +62,13 @@ Done show_key(const Options& options, const fs::Unlocked& made) {
   }
   if (Done done = print("\nThe vault key, shown this once:\n\n"); !done) return done;
   if (Done done = print_vault_key(made.key); !done) return done;
-  Done shown = print(
-      options.key_only
-          ? "\nWrite it down and keep it away from this machine. There is no password: without these 64 digits\n"
-            "the files are lost for good, and nobody can help.\n"
-          : "\nWrite it down and keep it away from this machine. It opens the vault without the password, also when\n"
-            "coffer.json is lost. Without both of them the files are lost for good, and nobody can help.\n");
+  Done shown =
+      print(options.key_only
+                ? "\nWrite it down and keep it away from this machine. There is no password: without these 64 digits\n"
+                  "the files are lost for good, and nobody can help.\n"
+                : "\nWrite it down and keep it away from this machine. It opens the vault without the password. "
+                  "Without both\n"
+                  "of them the files are lost for good, and nobody can help.\n");
   return written ? shown : written;
 }
 

@@ -46,8 +46,10 @@ Done show(const ShowOptions& options) {
   }
   if (Done done = print_vault_key(unlocked.key); !done) return done;
   return print(
-      "\nThese 64 digits open the vault without a password, also when coffer.json is lost:\n"
+      "\nThese 64 digits open the vault without a password:\n"
       "    coffer mount --key VAULT MOUNTPOINT\n"
+      "Should coffer.json be lost, and its copy coffer-copy.json too, they still read every file:\n"
+      "    scripts/coffer_reader.py --without-config, in the sources of Coffer\n"
       "Whoever has them can read everything. Keep this sheet on paper, away from the machine.\n");
 }
 

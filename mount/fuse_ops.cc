@@ -14,8 +14,13 @@ void want(fuse_conn_info& kernel, unsigned feature, bool wanted) {
 }
 
 // Runs in libfuse's do_init(), which then answers INIT. What it does not negotiate itself: wire.h.
-void op_init(void* /*userdata*/, fuse_conn_info* kernel) {
+void op_init(void* userdata, fuse_conn_info* kernel) {
   want(*kernel, FUSE_CAP_WRITEBACK_CACHE, true);
+  // Then it also sets the times of regular files itself, whatever changes them, and tells of them by SETATTR
+  // (fs/fuse/file.c, file_modified() and fuse_flush_times()); what an answer of ours says of them does not count.
+  if ((kernel->want & FUSE_CAP_WRITEBACK_CACHE) != 0) {
+    static_cast<MountContext*>(userdata)->filesystem.kernel_keeps_times();
+  }
   want(*kernel, FUSE_CAP_ASYNC_READ, true);
   want(*kernel, FUSE_CAP_ATOMIC_O_TRUNC, true);
   want(*kernel, FUSE_CAP_READDIRPLUS, true);

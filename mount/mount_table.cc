@@ -1,6 +1,7 @@
 #include "mount/mount_table.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/statfs.h>
@@ -224,6 +225,18 @@ Status unmount(const std::string& mount_point, bool lazy) {
   if (::umount2(mount_point.c_str(), flags) == 0) return base::ok();
   if (errno != EPERM) return Errno::last();
   return run_fusermount(mount_point, lazy);
+}
+
+Status abort_connection(const std::string& mount_point, dev_t device) {
+  // Named by the device number as the kernel has it, which for file systems without a device is its minor part
+  // (fs/fuse/control.c, fuse_ctl_add_conn).
+  const std::string path = fmt::format("/sys/fs/fuse/connections/{}/abort", minor(device));
+  const base::UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (file.valid() && ::write(file.get(), "1", 1) == 1) return base::ok();
+  // Without that file system: MNT_FORCE aborts, too; the last resort only detaches, which aborts unless files are open.
+  if (::umount2(mount_point.c_str(), UMOUNT_NOFOLLOW | MNT_FORCE | MNT_DETACH) == 0) return base::ok();
+  if (errno != EPERM) return Errno::last();
+  return run_fusermount(mount_point, true);
 }
 
 }  // namespace coffer::mount

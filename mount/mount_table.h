@@ -42,4 +42,8 @@ bool is_stale(const std::string& mount_point);
 // Errors: EBUSY, EPERM, EINVAL (not a mount point), ENOENT (fusermount3 is not installed).
 base::Status unmount(const std::string& mount_point, bool lazy);
 
+// Ends the connection behind a mount for good: whoever waits for an answer from its daemon gets ECONNABORTED or
+// ENOTCONN. Asks that daemon nothing. Errors: EPERM and the like, where neither the connection's owner nor root may.
+base::Status abort_connection(const std::string& mount_point, dev_t device);
+
 }  // namespace coffer::mount

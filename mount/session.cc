@@ -159,6 +159,18 @@ class FuseSession::Impl {
     if (std::exchange(is_attached, false)) session.reset();
   }
 
+  // No worker answers any more, but the kernel does not know that: who waits for an answer, an invalidation of ours
+  // among them, would wait for ever. The mount goes too.
+  void abort() {
+    if (!is_attached || is_dead()) return;
+    const base::Status aborted = abort_connection(mount_point, mount_device);
+    if (!aborted) {
+      return base::log(LogLevel::kWarning, "cannot end the connection to the kernel: {}",
+                       std::strerror(aborted.error().code()));
+    }
+    if (is_mount_at(mount_point, mount_device)) (void)mount::unmount(mount_point, true);
+  }
+
   // The kernel has ended the connection: there is nothing left to unmount, and libfuse sees that, too.
   bool is_dead() const {
     pollfd connection{.fd = fuse_session_fd(session.get()), .events = 0, .revents = 0};
@@ -222,6 +234,7 @@ Done FuseSession::run(StopSignals& signals, const std::function<void()>& serving
                                       .stopping = [&impl] { impl.kernel_cache.detach(); },
                                       .detach_lazily = [&impl] { impl.unmount(); }});
   if (served) served = impl.workers->run();
+  if (!served) impl.abort();
   impl.detach();
   impl.device.reset();  // the last descriptor: whoever still waits for an answer gets ENOTCONN
   upkeep.finish();
@@ -230,7 +243,9 @@ Done FuseSession::run(StopSignals& signals, const std::function<void()>& serving
     return UserError{.code = ExitCode::kOther,
                      .message = fmt::format("not everything could be written to the vault: {}",
                                             std::strerror(written.error().code())),
-                     .hint = "the log names the files; they are completed from local state at the next mount"};
+                     .hint =
+                         "the log names the files; what they hold in the vault may be incomplete (EIO when read), so "
+                         "save them again"};
   }
   if (!impl.context.initialised) {
     return UserError{.code = ExitCode::kOther,

@@ -135,14 +135,12 @@ Status WorkerPool::start_worker() {
   try {
     auto worker = std::make_unique<Worker>();
     worker->device = clone_device(device_);
-    Worker& started = *worker;
+    workers_.reserve(workers_.size() + 1);  // from here on nothing fails but the thread
+    worker->thread = std::thread([this, &started = *worker] { work(started); });
     workers_.push_back(std::move(worker));
     alive_++;
-    started.thread = std::thread([this, &started] { work(started); });
     return base::ok();
   } catch (const std::system_error&) {
-    workers_.pop_back();
-    alive_--;
     return Errno(EAGAIN);
   } catch (const std::bad_alloc&) {
     return Errno(ENOMEM);

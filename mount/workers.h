@@ -3,8 +3,8 @@
 // One of them, the leader, waits for requests; it answers what it reads itself and waits again. The others are parked.
 // That one thread waits, and not several, makes a request cheap: the kernel wakes the same thread every time, and
 // nobody in vain. A leader with a single caller shares that one's processor (Companion). Otherwise, while requests come
-// quickly, it looks for the next one for some microseconds before it sleeps, which is cheaper than being woken, as long as
-// that pays (Patience). docs/PERFORMANCE.md has the measurements.
+// quickly, it looks for the next one for some microseconds before it sleeps, which is cheaper than being woken, as long
+// as that pays (Patience). docs/PERFORMANCE.md has the measurements.
 //
 // The leader gives its place to a parked worker before it answers when
 //   - the request is known to wait for a disk (FSYNC...),

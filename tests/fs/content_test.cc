@@ -2,7 +2,10 @@
 #include <linux/falloc.h>
 
 #include <algorithm>
+#include <atomic>
+#include <filesystem>
 #include <random>
+#include <thread>
 
 #include "tests/support/test_vault.h"
 
@@ -305,6 +308,63 @@ TEST(OpenFiles, AnUnlinkedFileLivesUntilItsLastHandleGoes) {
   EXPECT_TRUE(vault.list("").empty());
 }
 
+// A file that stays open reaches the disk by itself, every time that it is changed.
+TEST(OpenFiles, AreWrittenOutAgainAndAgain) {
+  TestVault vault;
+  auto made = vault.fs().create(fs::kRootInode, "f", 0600, O_RDWR, TestVault::caller());
+  ASSERT_TRUE(made);
+  const auto reaches = [&](std::uint64_t size) {
+    const std::uint64_t below = 512 + size + size / 16384 * 36 + 36;
+    for (int i = 0; i < 80; ++i) {
+      if (std::filesystem::file_size(vault.below("f")) == below) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return false;
+  };
+  ASSERT_TRUE(vault.fs().write(made->opened.handle, 0, base::as_bytes("one"), {}));
+  EXPECT_TRUE(reaches(3));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));  // the settler finds it clean
+  ASSERT_TRUE(vault.fs().write(made->opened.handle, 3, base::as_bytes("two"), {}));
+  EXPECT_TRUE(reaches(6));
+  vault.fs().release(made->opened.handle);
+}
+
+// Whether the disk is as we know it must not be judged by a look at it from before somebody else's write.
+TEST(OpenFiles, MayBeOpenedWhileTheyAreWrittenOut) {
+  TestVault vault;
+  ASSERT_TRUE(vault.write_file("log", "begin"));
+  const auto log = vault.lookup("log");
+  ASSERT_TRUE(log);
+  std::atomic<bool> done{false};
+  std::atomic<int> failed{0};
+  std::vector<std::thread> openers;
+  for (int i = 0; i < 3; ++i) {
+    openers.emplace_back([&] {
+      while (!done) {
+        auto opened = vault.fs().open_file(log->id, O_RDWR, false);
+        if (!opened) {
+          ++failed;
+          continue;
+        }
+        vault.fs().release(opened->handle);
+      }
+    });
+  }
+  std::uint64_t size = 5;
+  for (int i = 0; i < 3000; ++i) {
+    auto opened = vault.fs().open_file(log->id, O_RDWR, false);
+    ASSERT_TRUE(opened);
+    ASSERT_TRUE(vault.fs().write(opened->handle, size, base::as_bytes("more"), {}));
+    size += 4;
+    ASSERT_TRUE(vault.fs().flush(opened->handle));
+    vault.fs().release(opened->handle);
+  }
+  done = true;
+  for (std::thread& opener : openers) opener.join();
+  EXPECT_EQ(failed, 0);
+  EXPECT_EQ(vault.lookup("log")->size, size);
+}
+
 TEST(OpenFiles, TheModificationTimeOneSetsOutlivesWhatIsWrittenLater) {
   TestVault vault;
   auto made = vault.fs().create(fs::kRootInode, "old", 0600, O_RDWR, TestVault::caller());
@@ -320,6 +380,65 @@ TEST(OpenFiles, TheModificationTimeOneSetsOutlivesWhatIsWrittenLater) {
   ASSERT_TRUE(attr);
   EXPECT_EQ(attr->mtime.tv_sec, 1000000000);
   EXPECT_EQ(attr->mtime.tv_nsec, 123456789);
+}
+
+std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * std::int64_t{1000000000} + time.tv_nsec; }
+
+// What the kernel saw of a new file is what it shows for as long as it keeps the inode, so it is what must be stored.
+TEST(ModificationTime, OfANewFileIsTheOneThatWasToldAtItsCreation) {
+  for (const bool kernel_keeps_times : {false, true}) {
+    TestVault vault;
+    if (kernel_keeps_times) vault.fs().kernel_keeps_times();
+    for (int i = 0; i < 100; ++i) {
+      const std::string name = "new " + std::to_string(i);
+      auto made = vault.fs().create(fs::kRootInode, name, 0600, O_RDWR, TestVault::caller());
+      ASSERT_TRUE(made);
+      ASSERT_TRUE(vault.fs().flush(made->opened.handle));
+      vault.fs().release(made->opened.handle);
+      ASSERT_EQ(nanoseconds(vault.lookup(name)->mtime), nanoseconds(made->attr.mtime)) << name;
+    }
+  }
+}
+
+TEST(ModificationTime, IsTheKernelsAloneWhereItKeepsThem) {
+  TestVault vault;
+  vault.fs().kernel_keeps_times();
+  auto made = vault.fs().create(fs::kRootInode, "f", 0600, O_RDWR, TestVault::caller());
+  ASSERT_TRUE(made);
+  const fs::HandleId handle = made->opened.handle;
+  fs::AttrChange told;
+  told.mtime = timespec{1000000000, 5};
+  ASSERT_TRUE(vault.fs().setattr(made->attr.id, told));
+  // Each of these comes after the kernel has set and told the time, or tells it later.
+  ASSERT_TRUE(vault.fs().write(handle, 0, base::as_bytes("not from the page cache"), {}));
+  ASSERT_TRUE(vault.fs().fallocate(handle, 0, 100, 10000));
+  ASSERT_TRUE(vault.fs().fallocate(handle, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4, 5));
+  ASSERT_TRUE(vault.fs().copy_file_range(handle, 0, handle, 10000, 100));
+  fs::AttrChange shorter;
+  shorter.size = 9000;
+  ASSERT_TRUE(vault.fs().setattr(made->attr.id, shorter));
+  ASSERT_TRUE(vault.fs().flush(handle));
+  EXPECT_EQ(nanoseconds(vault.lookup("f")->mtime), nanoseconds(*told.mtime));
+  // Also after the file was renamed, and written again.
+  ASSERT_TRUE(vault.rename("f", "g"));
+  told.mtime = timespec{1000000001, 7};
+  ASSERT_TRUE(vault.fs().setattr(made->attr.id, told));
+  ASSERT_TRUE(vault.fs().write(handle, 0, base::as_bytes("again"), {}));
+  vault.fs().release(handle);
+  vault.remount();
+  EXPECT_EQ(nanoseconds(vault.lookup("g")->mtime), nanoseconds(*told.mtime));
+}
+
+TEST(ModificationTime, MovesWithAWriteWhereTheKernelKeepsNone) {
+  TestVault vault;
+  ASSERT_TRUE(vault.write_file("f", "old"));
+  auto attr = vault.lookup("f");
+  ASSERT_TRUE(attr);
+  fs::AttrChange past;
+  past.mtime = timespec{1000000000, 5};
+  ASSERT_TRUE(vault.fs().setattr(attr->id, past));
+  ASSERT_TRUE(vault.write_file("f", "new"));
+  EXPECT_GT(vault.lookup("f")->mtime.tv_sec, 1000000000);
 }
 
 }  // namespace

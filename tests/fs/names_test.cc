@@ -2,7 +2,14 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
 #include <fstream>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
 
 #include "crypto/name_cipher.h"
 #include "crypto/xattr_cipher.h"
@@ -414,6 +421,148 @@ TEST(Xattrs, AreEncryptedAndComeBack) {
     ASSERT_TRUE(vault.fs().removexattr(id, "user.comment"));
     EXPECT_EQ(vault.fs().getxattr(id, "user.comment").error(), base::Errno(ENODATA));
   }
+}
+
+// Verbs that start from an inode take no lock of names: they must not be told that it is gone while it is on its way.
+class OnTheMove : public testing::Test {
+ protected:
+  // `move` again and again, and meanwhile everything that one may ask of the inode `id`.
+  void ask_while(const std::function<bool(int)>& move, const fs::InodeId& id, int moves) {
+    std::atomic<bool> done{false};
+    std::map<std::string, int> failed;
+    std::mutex mutex;
+    const auto ask = [&](const std::string& what, const auto& answer) {
+      if (answer) return;
+      const std::lock_guard<std::mutex> lock(mutex);
+      ++failed[what + ": errno " + std::to_string(answer.error().code())];
+    };
+    std::vector<std::thread> users;
+    users.emplace_back([&] {
+      while (!done) ask("getattr", vault_.fs().getattr(id));
+    });
+    users.emplace_back([&] {
+      while (!done) {
+        auto opened = vault_.fs().open_file(id, O_RDWR, false);
+        ask("open", opened);
+        if (opened) vault_.fs().release(opened->handle);
+        ask("listxattr", vault_.fs().listxattr(id));
+      }
+    });
+    for (int i = 0; i < moves; ++i) ASSERT_TRUE(move(i));
+    done = true;
+    for (std::thread& user : users) user.join();
+    for (const auto& [what, times] : failed) ADD_FAILURE() << what << ", " << times << " times";
+  }
+  TestVault vault_;
+};
+
+TEST_F(OnTheMove, AFileIsThere) {
+  ASSERT_TRUE(vault_.mkdir("a"));
+  ASSERT_TRUE(vault_.mkdir("b"));
+  ASSERT_TRUE(vault_.write_file("a/x", "text"));
+  ask_while([&](int i) { return bool(i % 2 ? vault_.rename("b/y", "a/x") : vault_.rename("a/x", "b/y")); },
+            vault_.lookup("a/x")->id, 4000);
+}
+
+TEST_F(OnTheMove, AFileWithALongNameIsThere) {
+  const std::string name(200, 'n');
+  ASSERT_TRUE(vault_.write_file("x", "text"));
+  ask_while([&](int i) { return bool(i % 2 ? vault_.rename(name, "x") : vault_.rename("x", name)); },
+            vault_.lookup("x")->id, 2000);
+}
+
+TEST_F(OnTheMove, AFileInAFolderIsThere) {
+  ASSERT_TRUE(vault_.mkdir("a"));
+  ASSERT_TRUE(vault_.mkdir("a/deep"));
+  ASSERT_TRUE(vault_.write_file("a/deep/x", "text"));
+  const fs::InodeId id = vault_.lookup("a/deep/x")->id;
+  ask_while([&](int i) { return bool(i % 2 ? vault_.rename("b", "a") : vault_.rename("a", "b")); }, id, 1000);
+}
+
+TEST_F(OnTheMove, AnOpenFileMayGo) {
+  std::atomic<int> failed{0};
+  for (int i = 0; i < 300; ++i) {
+    auto made = vault_.fs().create(fs::kRootInode, "x", 0600, O_RDWR, TestVault::caller());
+    ASSERT_TRUE(made);
+    std::atomic<bool> done{false};
+    std::thread user([&] {
+      fs::AttrChange change;
+      change.mtime = timespec{1000000000, 0};
+      while (!done) failed += !vault_.fs().getattr(made->attr.id) || !vault_.fs().setattr(made->attr.id, change);
+    });
+    EXPECT_TRUE(vault_.unlink("x"));
+    done = true;
+    user.join();
+    vault_.fs().release(made->opened.handle);
+  }
+  EXPECT_EQ(failed, 0);
+}
+
+// Without open files an inode that nobody moves is gone at once, however much else is moved.
+TEST_F(OnTheMove, WhatIsGoneIsGone) {
+  ASSERT_TRUE(vault_.write_file("gone", "text"));
+  const fs::InodeId id = vault_.lookup("gone")->id;
+  std::filesystem::remove(vault_.below("gone"));
+  ASSERT_TRUE(vault_.write_file("x", "text"));
+  std::atomic<bool> done{false};
+  std::thread mover([&] {
+    for (int i = 0; !done; ++i) EXPECT_TRUE(i % 2 ? vault_.rename("y", "x") : vault_.rename("x", "y"));
+  });
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(vault_.fs().getattr(id).error(), base::Errno(ESTALE));
+  done = true;
+  mover.join();
+}
+
+// A disk that refuses what a test names.
+class Refusing : public fs::Backing {
+ public:
+  explicit Refusing(std::vector<std::string> refused) : refused_(std::move(refused)) {}
+  base::Status unlink(base::FdRef dir, const std::string& name) override {
+    if (refuses("unlink")) return base::Errno(EIO);
+    return Backing::unlink(dir, name);
+  }
+  base::Status rename(base::FdRef from_dir, const std::string& from, base::FdRef to_dir, const std::string& to,
+                      unsigned flags) override {
+    if (++renames_ > 1 && refuses("second rename")) return base::Errno(EIO);
+    return Backing::rename(from_dir, from, to_dir, to, flags);
+  }
+
+ private:
+  bool refuses(const std::string& call) const {
+    return std::find(refused_.begin(), refused_.end(), call) != refused_.end();
+  }
+  const std::vector<std::string> refused_;
+  int renames_ = 0;
+};
+
+TEST(RenameOverAnotherKind, LeavesBothWhereTheyWereIfTheOldOneCannotGo) {
+  TestVault vault;
+  ASSERT_TRUE(vault.write_file("file", "text"));
+  ASSERT_TRUE(vault.fs().symlink(fs::kRootInode, "link", "target", TestVault::caller()));
+  vault.lock();
+  vault.mount(std::make_unique<Refusing>(std::vector<std::string>{"unlink"}));
+  const auto link = vault.lookup("link");
+  ASSERT_TRUE(link);
+  EXPECT_EQ(vault.rename("link", "file").error(), base::Errno(EIO));
+  EXPECT_EQ(sorted(vault.list("")), (std::vector<std::string>{"file", "link"}));
+  EXPECT_EQ(text_of(vault, "file"), "text");
+  const auto target = vault.fs().readlink(link->id);
+  ASSERT_TRUE(target);
+  EXPECT_EQ(*target, "target");
+}
+
+TEST(RenameOverAnotherKind, IsKnownToHaveHappenedIfItCannotBeUndone) {
+  TestVault vault;
+  ASSERT_TRUE(vault.write_file("file", "text"));
+  ASSERT_TRUE(vault.fs().symlink(fs::kRootInode, "link", "target", TestVault::caller()));
+  vault.lock();
+  vault.mount(std::make_unique<Refusing>(std::vector<std::string>{"unlink", "second rename"}));
+  const auto file = vault.lookup("file");
+  ASSERT_TRUE(file);
+  EXPECT_EQ(vault.rename("file", "link").error(), base::Errno(EIO));
+  EXPECT_FALSE(vault.lookup("file"));
+  EXPECT_TRUE(vault.fs().getattr(file->id));  // where it lies now
+  EXPECT_EQ(text_of(vault, "link"), "text");
 }
 
 TEST(Xattrs, OfADirectoryOutliveAChangeOfItsFirstId) {

@@ -158,6 +158,39 @@ TEST(Strict, AFileInAnothersPlaceIsAnError) {
   EXPECT_EQ(vault.read_file("c").error(), base::Errno(EIO));
 }
 
+// A header has room for one name: the others are served because that one is there, and is the same file.
+TEST(Strict, AFileOfSeveralNamesMustHaveTheOneInItsHeader) {
+  TestVault vault({.strict = true});
+  ASSERT_TRUE(vault.mkdir("dir"));
+  ASSERT_TRUE(vault.write_file("first", "text"));
+  const fs::InodeId first = vault.lookup("first")->id;
+  ASSERT_TRUE(vault.fs().link(first, vault.parent_of("second"), "second"));
+  ASSERT_TRUE(vault.fs().link(first, vault.parent_of("dir/third"), "third"));
+  ASSERT_TRUE(vault.write_file("victim", "other"));
+  vault.remount();
+  for (const char* name : {"dir/third", "second", "first"}) {
+    auto content = vault.read_file(name);
+    ASSERT_TRUE(content) << name;
+    EXPECT_EQ(*content, "text");
+    vault.remount();
+  }
+  // One link in the place of another file, the other of this folder gone: which of them was the first does not matter.
+  const std::string victim = vault.below("victim");
+  std::filesystem::remove(victim);
+  vault.lock();
+  std::size_t moved = 0;
+  std::vector<std::filesystem::path> links;
+  for (const auto& entry : std::filesystem::directory_iterator(vault.folder())) {
+    if (entry.is_regular_file() && entry.hard_link_count() == 3) links.push_back(entry.path());
+  }
+  ASSERT_EQ(links.size(), 2U);
+  for (const auto& link : links) {
+    std::filesystem::rename(link, moved++ == 0 ? victim : link.string() + ".gone");
+  }
+  vault.mount();
+  EXPECT_EQ(vault.read_file("victim").error(), base::Errno(EIO));
+}
+
 // A target that an attacker chose as content, or content as a target.
 TEST_F(TamperTest, AnotherKindUnderAFilesNameIsAnError) {
   const fs::Caller caller = TestVault::caller();
@@ -293,6 +326,8 @@ TEST_F(TamperTest, ALinkInTheVaultIsNeverFollowed) {
   EXPECT_EQ(vault_.lookup("file").error(), base::Errno(ENOENT));
   EXPECT_EQ(vault_.lookup("dir").error(), base::Errno(ENOENT));
   EXPECT_TRUE(vault_.list("").empty());
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(vault_.lookup("file"));
+  EXPECT_EQ(vault_.fs().status().names_unreadable, 2U);  // told once each
 }
 
 TEST_F(TamperTest, EntriesOfAnotherDirectoryAreNotShown) {

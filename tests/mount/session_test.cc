@@ -10,9 +10,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <future>
 #include <optional>
@@ -289,6 +291,59 @@ TEST_F(SessionTest, DroppingDirtyPagesDoesNotHang) {
   ASSERT_EQ(::write(file.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
   cache_.hooks().drop_inode(vault_.lookup("file")->id);
   EXPECT_EQ(read_file(in("file")), text);
+}
+
+// Holds writes of content back until it is told to let them go.
+class StuckDisk : public fs::Backing {
+ public:
+  fs::Status pwritev(fs::FdRef fd, std::vector<iovec> parts, std::uint64_t offset) override {
+    stuck_ = true;
+    while (!freed_) std::this_thread::sleep_for(1ms);
+    return fs::Backing::pwritev(fd, std::move(parts), offset);
+  }
+  bool is_stuck() const { return stuck_; }
+  void free() { freed_ = true; }
+
+ private:
+  std::atomic<bool> stuck_{false};
+  std::atomic<bool> freed_{false};
+};
+
+// Puts /dev/null in the place of all that this process has of /dev/fuse: from here on reading fails, nothing is
+// answered.
+void break_devices() {
+  const UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    if (std::filesystem::read_symlink(entry.path(), gone) != "/dev/fuse") continue;
+    ::dup3(nothing.get(), std::stoi(entry.path().filename()), O_CLOEXEC);
+  }
+}
+
+// An invalidation waits for pages to be written, and the device fails: nobody will ever answer that WRITE.
+TEST_F(SessionTest, ADeviceThatFailsEndsTheSessionWhateverWaits) {
+  vault_.lock();
+  auto owned = std::make_unique<StuckDisk>();
+  StuckDisk& disk = *owned;
+  vault_.mount(std::move(owned));
+  mount();
+  UniqueFd file(::open(in("file").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644));
+  const std::string text(2000000, 'd');
+  ASSERT_EQ(::write(file.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  const fs::InodeId id = vault_.lookup("file")->id;
+  std::thread invalidation([&] { cache_.hooks().drop_inode(id); });
+  while (!disk.is_stuck()) std::this_thread::sleep_for(1ms);
+  break_devices();
+  std::thread user([&] {  // wakes the leader
+    struct stat attr {};
+    EXPECT_NE(::stat(in("other").c_str(), &attr), 0);
+  });
+  std::this_thread::sleep_for(100ms);
+  disk.free();
+  EXPECT_FALSE(join());
+  user.join();
+  invalidation.join();
+  EXPECT_FALSE(is_mounted());
 }
 
 TEST_F(SessionTest, ManyHands) {
