@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "base/log.h"
 #include "crypto/random.h"
 
 namespace coffer::fs {
@@ -46,6 +47,9 @@ FileState::FileState(FileContext& context, UniqueFd fd, std::string label, bool 
 FileState::~FileState() {
   base::WriterLock lock(mutex_);
   context_.dirty_bytes -= held_bytes_;
+  if (dirty_since_ && writable_ && !discarded_ && !lost_) {
+    base::log(base::LogLevel::kError, "{}: closed with unwritten changes", label_);
+  }
 }
 
 std::shared_ptr<FileState> FileState::create(FileContext& context, UniqueFd fd, const sys::Stat& stat,

@@ -271,6 +271,8 @@ class Filesystem::Impl {
   Status write_keeping_mode(FileState& file);
   Opened make_handle(const InodeRef& inode, std::shared_ptr<FileState> file, bool may_write);
   Status write_out(const InodeRef& inode, const std::shared_ptr<FileState>& file);
+  // For changes made without a handle: nobody will flush them.
+  Status write_out_unless_held(const InodeRef& inode, const std::shared_ptr<FileState>& file);
   void settle(const InodeRef& inode);
   // Written out, and the header already says what settle() would make it say.
   bool is_settled(const InodeRef& inode, const FileState& file);

@@ -98,12 +98,12 @@ Result<Attr> Filesystem::Impl::setattr(InodeId id, const AttrChange& change) {
   if (change.size) {
     if (inodes_.is_replaced(*inode)) return Errno(ESTALE);
     if (inode->is_directory || inode->kind != crypto::Kind::kFileOrDirectory) return Errno(EINVAL);
-    const bool was_open = file != nullptr;
     COFFER_ASSIGN_OR_RETURN(file, file_state(inode, true, *change.size == 0));
     const Status cut = file->truncate(*change.size);
     settler_->file_changed(inode, file);
+    const Status written = write_out_unless_held(inode, file);
     COFFER_RETURN_IF_ERROR(cut);
-    if (!was_open) COFFER_RETURN_IF_ERROR(write_out(inode, file));
+    COFFER_RETURN_IF_ERROR(written);
   }
   if (change.kill_suidgid && file) COFFER_RETURN_IF_ERROR(kill_suidgid(inode, file));
   auto changed = while_moving([&] { return change_reached(inode, change); });

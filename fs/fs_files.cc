@@ -209,18 +209,21 @@ Result<Opened> Filesystem::Impl::open_file(InodeId id, int flags, bool kill) {
     keep = inodes_.is_cached(*inode, stat);
     inodes_.set_cached(*inode, stat);
   }
+  Opened opened = make_handle(inode, file, write);
+  opened.keep_cache = keep;
   if (truncate) {
-    const Status emptied = file->truncate(0);
+    Status emptied = file->truncate(0);
     settler_->file_changed(inode, file);
-    COFFER_RETURN_IF_ERROR(emptied);
-    if (kill) COFFER_RETURN_IF_ERROR(kill_suidgid(inode, file));
+    if (emptied && kill) emptied = kill_suidgid(inode, file);
+    if (!emptied) {
+      release(opened.handle);
+      return emptied.error();
+    }
   } else if (file->needs_background_check()) {
     settler_->check_later([this, inode, file] {
       if (!file->confirm() && options_.hooks.drop_inode) options_.hooks.drop_inode(inode->id);
     });
   }
-  Opened opened = make_handle(inode, std::move(file), write);
-  opened.keep_cache = keep;
   return opened;
 }
 
@@ -249,6 +252,13 @@ Status Filesystem::Impl::write_out(const InodeRef& inode, const std::shared_ptr<
   settler_->content_written(inode);
   settler_->disk_changed();
   return base::ok();
+}
+
+Status Filesystem::Impl::write_out_unless_held(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
+  if (file->handles > 0) return base::ok();
+  const Status written = write_out(inode, file);
+  if (!written) settler_->keep_unsaved(inode, file);
+  return written;
 }
 
 bool Filesystem::Impl::is_settled(const InodeRef& inode, const FileState& file) {
