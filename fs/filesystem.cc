@@ -193,8 +193,8 @@ Status Filesystem::fsync(HandleId handle, bool data_only) { return impl_->fsync(
 Status Filesystem::fallocate(HandleId handle, int mode, std::uint64_t offset, std::uint64_t length) {
   return impl_->fallocate(handle, mode, offset, length);
 }
-Result<std::uint64_t> Filesystem::lseek(HandleId handle, std::uint64_t offset, int whence) {
-  return impl_->lseek(handle, offset, whence);
+Result<std::uint64_t> Filesystem::lseek(HandleId handle, std::uint64_t offset, int whence, bool may_wait) {
+  return impl_->lseek(handle, offset, whence, may_wait);
 }
 Result<std::size_t> Filesystem::copy_file_range(HandleId from, std::uint64_t from_offset, HandleId to,
                                                 std::uint64_t to_offset, std::size_t length) {

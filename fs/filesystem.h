@@ -23,8 +23,9 @@ namespace coffer::fs {
 
 class Backing;
 
-// What the daemon does to the kernel's caches. Called from a thread of the file system's own, never with a lock held,
-// never from within a verb. May be empty (tests).
+// What the daemon does to the kernel's caches. Called with no lock held, from a thread of the file system's own, or
+// from within lseek() if that may wait. The kernel writes dirty pages back from within drop_inode and waits for the
+// WRITEs. May be empty (tests).
 struct KernelHooks {
   std::function<void(InodeId)> drop_inode;                                // attributes and pages
   std::function<void(InodeId parent, std::string_view name)> drop_entry;  // a name, present or absent
@@ -137,8 +138,10 @@ class Filesystem {
   Status fsync(HandleId handle, bool data_only);
   // mode: 0, KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, ZERO_RANGE [| KEEP_SIZE]. Errors: EOPNOTSUPP for others, EFBIG, EINVAL.
   Status fallocate(HandleId handle, int mode, std::uint64_t offset, std::uint64_t length);
-  // whence: SEEK_DATA or SEEK_HOLE. While a handle may write, all of the file is data. Errors: ENXIO, EINVAL.
-  Result<std::uint64_t> lseek(HandleId handle, std::uint64_t offset, int whence);
+  // whence: SEEK_DATA or SEEK_HOLE. While a handle may write, the kernel is first made to write its pages back, if this
+  // call `may_wait` for WRITEs to be answered by somebody else. If not: ENOSYS, which has the kernel take all of every
+  // file for data from then on; it alone knows how far this one goes. Errors: ENXIO, EINVAL.
+  Result<std::uint64_t> lseek(HandleId handle, std::uint64_t offset, int whence, bool may_wait);
   Result<std::size_t> copy_file_range(HandleId from, std::uint64_t from_offset, HandleId to, std::uint64_t to_offset,
                                       std::size_t length);
 

@@ -140,7 +140,7 @@ class Filesystem::Impl {
   void release(HandleId handle);
   Status fsync(HandleId handle, bool data_only);
   Status fallocate(HandleId handle, int mode, std::uint64_t offset, std::uint64_t length);
-  Result<std::uint64_t> lseek(HandleId handle, std::uint64_t offset, int whence);
+  Result<std::uint64_t> lseek(HandleId handle, std::uint64_t offset, int whence, bool may_wait);
   Result<std::size_t> copy_file_range(HandleId from, std::uint64_t from_offset, HandleId to, std::uint64_t to_offset,
                                       std::size_t length);
   // fs_lists.cc

@@ -354,7 +354,7 @@ Status Filesystem::Impl::fallocate(FileState& file, int mode, std::uint64_t offs
   }
 }
 
-Result<std::uint64_t> Filesystem::Impl::lseek(HandleId id, std::uint64_t offset, int whence) {
+Result<std::uint64_t> Filesystem::Impl::lseek(HandleId id, std::uint64_t offset, int whence, bool may_wait) {
   auto handle = files_.get(id);
   if (!handle) return Errno(EBADF);
   FileState& file = *handle->file;
@@ -363,6 +363,7 @@ Result<std::uint64_t> Filesystem::Impl::lseek(HandleId id, std::uint64_t offset,
     // The kernel may hold pages that we have not seen: a hole may be data, the end further away. Dropping them makes it
     // write them back first (invalidate_inode_pages2), and it holds off writers while it waits for our answer.
     if (options_.hooks.drop_inode) {
+      if (!may_wait) return Errno(ENOSYS);
       options_.hooks.drop_inode(handle->inode->id);
     } else {
       if (offset >= file.size()) return Errno(ENXIO);

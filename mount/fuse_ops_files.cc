@@ -1,6 +1,7 @@
 #include <fcntl.h>
 
 #include "mount/fuse_ops_internal.h"
+#include "mount/workers.h"
 
 namespace coffer::mount {
 
@@ -94,7 +95,9 @@ void op_fallocate(fuse_req_t request, fuse_ino_t /*inode*/, int mode, off_t offs
 void op_lseek(fuse_req_t request, fuse_ino_t /*inode*/, off_t offset, int whence, fuse_file_info* file) {
   serve(request, [&](MountContext& context, Reply& reply) {
     if (offset < 0) return reply.error(base::Errno(ENXIO));  // lseek(2): SEEK_DATA before the file's start
-    const auto found = context.filesystem.lseek(handle_of(*file), static_cast<std::uint64_t>(offset), whence);
+    const WaitPermit permit(this_thread().pool);
+    const auto found =
+        context.filesystem.lseek(handle_of(*file), static_cast<std::uint64_t>(offset), whence, bool(permit));
     found ? reply.offset(*found) : reply.error(found.error());
   });
 }

@@ -58,7 +58,10 @@ class ReplyBuffer {
   std::size_t size_ = 0;
 };
 
+class WorkerPool;
+
 struct ServingThread {
+  WorkerPool* pool = nullptr;              // whose worker this thread is
   int device = -1;                         // this thread's own clone of /dev/fuse; -1: the one libfuse names. Borrowed.
   RequestNotes notes;                      // of the request being served
   std::optional<CallerIdentity> identity;  // from this thread's first creation on

@@ -155,6 +155,7 @@ void WorkerPool::stop() noexcept {
 }
 
 void WorkerPool::work(Worker& self) {
+  this_thread().pool = this;
   this_thread().device = self.device.valid() ? self.device.get() : device_.get();
   Role role = Role::kParked;
   while (true) {
@@ -274,6 +275,18 @@ void WorkerPool::end() {
   ::eventfd_write(stop_event_.get(), 1);
   lead_free_.notify_all();
   changed_.notify_all();
+}
+
+bool WorkerPool::begin_waiting() {
+  MutexLock lock(mutex_);
+  if (waiting_ + 1 >= alive_) return false;
+  waiting_++;
+  return true;
+}
+
+void WorkerPool::end_waiting() {
+  MutexLock lock(mutex_);
+  waiting_--;
 }
 
 void WorkerPool::arm_watchdog() noexcept {

@@ -62,6 +62,11 @@ class WorkerPool {
   // From any thread. What the kernel still has queued is not answered.
   void stop() noexcept;
 
+  // For a worker that wants to wait, with a request in hand, for something that takes another worker's answer. False:
+  // it must not, since nobody would be left to give it. True: end_waiting() is to follow.
+  bool begin_waiting() EXCLUDES(mutex_);
+  void end_waiting() EXCLUDES(mutex_);
+
   // No request is queued in the kernel or being answered. Waits for that at most as long as given; false: it is not so.
   bool wait_until_quiet(std::chrono::milliseconds patience) const;
   std::uint64_t requests() const noexcept { return requests_.load(std::memory_order_relaxed); }
@@ -98,6 +103,7 @@ class WorkerPool {
   std::vector<std::unique_ptr<Worker>> workers_ GUARDED_BY(mutex_);
   unsigned parked_ GUARDED_BY(mutex_) = 0;
   unsigned alive_ GUARDED_BY(mutex_) = 0;
+  unsigned waiting_ GUARDED_BY(mutex_) = 0;  // between begin_waiting() and end_waiting()
   bool has_leader_ GUARDED_BY(mutex_) = false;
 
   std::atomic<bool> stopping_{false};
@@ -111,6 +117,22 @@ class WorkerPool {
   std::atomic<int> leader_thread_{0};  // its thread id, gettid(2)
   base::UniqueFd timer_;
   base::UniqueFd stop_event_;  // readable once stopping_
+};
+
+// The calling thread waits, if it may, while this lives.
+class WaitPermit {
+ public:
+  // nullptr: the thread is no worker's, so it may not.
+  explicit WaitPermit(WorkerPool* pool) : pool_(pool != nullptr && pool->begin_waiting() ? pool : nullptr) {}
+  ~WaitPermit() {
+    if (pool_ != nullptr) pool_->end_waiting();
+  }
+  WaitPermit(const WaitPermit&) = delete;
+  WaitPermit& operator=(const WaitPermit&) = delete;
+  explicit operator bool() const { return pool_ != nullptr; }
+
+ private:
+  WorkerPool* const pool_;
 };
 
 }  // namespace coffer::mount

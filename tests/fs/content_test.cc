@@ -71,10 +71,10 @@ TEST_P(ContentTest, UnwrittenRangesReadAsZerosAndAreHoles) {
   EXPECT_LT(attr->blocks * 512, 6 * c + 32768);
   auto opened = vault_.fs().open_file(attr->id, O_RDONLY, false);
   ASSERT_TRUE(opened);
-  EXPECT_EQ(*vault_.fs().lseek(opened->handle, 0, SEEK_DATA), 0U);
-  EXPECT_EQ(*vault_.fs().lseek(opened->handle, 0, SEEK_HOLE), c);
-  EXPECT_EQ(*vault_.fs().lseek(opened->handle, c, SEEK_DATA), 1000 * c);
-  EXPECT_EQ(*vault_.fs().lseek(opened->handle, 1000 * c, SEEK_HOLE), far + 3);
+  EXPECT_EQ(*vault_.fs().lseek(opened->handle, 0, SEEK_DATA, true), 0U);
+  EXPECT_EQ(*vault_.fs().lseek(opened->handle, 0, SEEK_HOLE, true), c);
+  EXPECT_EQ(*vault_.fs().lseek(opened->handle, c, SEEK_DATA, true), 1000 * c);
+  EXPECT_EQ(*vault_.fs().lseek(opened->handle, 1000 * c, SEEK_HOLE, true), far + 3);
   vault_.fs().release(opened->handle);
 }
 

@@ -346,6 +346,46 @@ TEST_F(SessionTest, ADeviceThatFailsEndsTheSessionWhateverWaits) {
   EXPECT_FALSE(is_mounted());
 }
 
+// Looking for holes in a file that is being written makes the kernel write its pages back first: somebody must be free
+// to take them, however many look at once and however few answer.
+TEST_F(SessionTest, LookingForHolesInFilesBeingWrittenDoesNotHang) {
+  vault_.use_hooks(cache_.hooks());
+  vault_.remount();
+  for (unsigned workers : {1U, 2U, 0U}) {
+    SessionOptions options;
+    options.workers = workers;
+    mount(options);
+    constexpr int kUsers = 20;
+    static constexpr off_t kSize = 200000;
+    std::vector<std::future<void>> users;
+    for (int user = 0; user < kUsers; user++) {
+      users.push_back(std::async(std::launch::async, [this, user] {
+        const UniqueFd file(
+            ::open(in("f" + std::to_string(user)).c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0644));
+        EXPECT_TRUE(file.valid());
+        const std::string text(kSize, 'd');
+        for (int i = 0; i < 20; i++) {
+          const off_t end = (i + 1) * kSize;
+          EXPECT_EQ(::pwrite(file.get(), text.data(), text.size(), i * kSize), kSize);
+          EXPECT_EQ(::lseek(file.get(), 0, SEEK_DATA), 0);
+          EXPECT_EQ(::lseek(file.get(), 0, SEEK_HOLE), end);
+          EXPECT_EQ(::lseek(file.get(), end - 1, SEEK_DATA), end - 1);
+          EXPECT_EQ(::lseek(file.get(), end, SEEK_DATA), -1);
+        }
+      }));
+    }
+    for (auto& user : users) {
+      if (user.wait_for(20s) != std::future_status::ready) {
+        ADD_FAILURE() << "it hangs with " << workers;
+        ::umount2(path_.c_str(), MNT_FORCE);
+      }
+    }
+    EXPECT_TRUE(stop());
+    result_ = {};
+    vault_.remount();
+  }
+}
+
 TEST_F(SessionTest, ManyHands) {
   mount();
   std::vector<std::thread> users;

@@ -67,6 +67,8 @@ class TestVault {
     lock();
     mount();
   }
+  // From the next mount() on.
+  void use_hooks(fs::KernelHooks hooks) { options_.hooks = std::move(hooks); }
   // As if on another machine: nothing is remembered.
   void forget_state() {
     for (const auto& entry : std::filesystem::directory_iterator(state_.path()))
