@@ -238,7 +238,7 @@ class Keys:
         plain = xchacha20(self.stream, siv + bytes(8), pin[16:])
         if not hmac.compare_digest(siv, b2b(16, self.siv, bytes([2, 0]) + bytes(16) + plain)):
             return None
-        return Pin(plain[0:16], plain[16:32], plain[32:48], struct.unpack("<q", plain[48:])[0], pin)
+        return Pin(plain[0:16], plain[16:32], plain[32:48], struct.unpack("<q", plain[48:])[0])
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,6 @@ class Pin:
     leaves: bytes
     goes_to: bytes
     nanoseconds: int
-    raw: bytes
 
 
 def name_is_legal(name: bytes) -> bool:
@@ -261,7 +260,9 @@ def name_is_legal(name: bytes) -> bool:
 CONFIG_KEYS = {"format", "vault_id", "suite", "chunk_size", "name_max", "key_epoch", "generation", "created",
                "features", "slots", "mac"}
 SLOT_KEYS = {"id", "type", "label", "created", "salt", "nonce", "wrapped"}
-RFC3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
+TIME = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)"
+                  r"(\.[0-9]{1,9})?Z")
+LABEL = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
 
 
 @dataclass
@@ -285,7 +286,8 @@ class Config:
         if len(raw) > CONFIG_MAX:
             refuse("it is larger than 1 MiB")
         try:
-            data = json.loads(raw.decode("utf-8"), object_pairs_hook=unique_keys, parse_constant=refuse)
+            data = json.loads(raw.decode("utf-8"), object_pairs_hook=unique_keys, parse_int=digits_only,
+                              parse_constant=refuse)
         except (ValueError, RecursionError):
             raise Bad(DAMAGED, "it is no JSON") from None
         require(isinstance(data, dict), "it is no JSON object")
@@ -330,8 +332,13 @@ def is_int(value: Any, low: int, high: int) -> bool:
     return type(value) is int and low <= value <= high  # type(): a JSON true is no number
 
 
+def digits_only(text: str) -> int:
+    require(not text.startswith("-"), "it has a number with a sign")  # -0 would pass for 0
+    return int(text)
+
+
 def check_time(value: Any) -> None:
-    require(isinstance(value, str) and RFC3339_UTC.fullmatch(value) is not None, "a time in it is not RFC 3339, UTC")
+    require(isinstance(value, str) and TIME.fullmatch(value) is not None, "a time in it is not RFC 3339, UTC, with a Z")
 
 
 def unhex(value: Any, size: int, what: str) -> bytes:
@@ -361,6 +368,7 @@ def parse_slot(data: Any) -> Slot:
     require(is_int(data["id"], 0, 2**32 - 1), "a slot has no id")
     label = data["label"]
     require(isinstance(label, str) and len(label.encode("utf-8", "surrogatepass")) <= 64, "a slot's label is too long")
+    require(LABEL.fullmatch(label) is not None, "a slot's label has characters that no label may have")
     check_time(data["created"])
     if is_password:
         require(is_int(data["passes"], 1, 64), "a slot's passes are outside 1 to 64")
@@ -822,7 +830,7 @@ class Directory:
                 fitting.append(pin)
             else:
                 stray.append((name, pin.id))
-        fitting.sort(key=lambda pin: (pin.nanoseconds, pin.raw), reverse=True)
+        fitting.sort(key=lambda pin: (pin.nanoseconds, pin.id), reverse=True)
         self.ids = list(dict.fromkeys([pin.id for pin in fitting] + ([self.derived] if self.derived else [])))
         for name, pin_id in stray if self.derived is not None else []:
             if pin_id not in self.ids:  # else it is but the trace of an earlier renaming
@@ -1125,7 +1133,7 @@ def read_secret_file(path: str, size_max: int) -> bytes:
 
 
 def parse_vault_key(text: str) -> bytes:
-    digits = re.sub(r"[\s-]", "", text)
+    digits = re.sub(r"[ \t\n\r:-]", "", text)
     if not re.fullmatch("[0-9a-fA-F]{64}", digits):
         raise Failure(EXIT_KEY, f"a vault key has 64 hexadecimal digits, here are {len(digits)} characters")
     return bytes.fromhex(digits)
@@ -1144,7 +1152,7 @@ def gather_secrets(args: argparse.Namespace, configs: List[Config]) -> Secrets:
         return Secrets(parse_vault_key(read_secret_file(args.key_file, 4096).decode("ascii", "replace")))
     if args.password_file:
         raw = read_secret_file(args.password_file, 1 << 20)
-        return Secrets(None, "password", re.sub(rb"\r?\n\Z", b"", raw))
+        return Secrets(None, "password", raw[:-1] if raw.endswith(b"\n") else raw)
     if args.keyfile:
         raw = read_secret_file(args.keyfile, 1 << 20)
         if len(raw) < 32:

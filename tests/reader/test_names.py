@@ -214,6 +214,18 @@ class Pins(VaultTest):
         self.assertEqual(self.names("new"), ["f", "f (conflict, file)", "h", "sub/"])
         self.assertEqual(self.cat("new/f"), b"f")
 
+    def test_of_equal_times_the_higher_id_counts(self) -> None:
+        os.remove(self.pin)
+        for _ in range(8):  # the pins' own bytes are as good as random
+            ids = sorted((os.urandom(16), os.urandom(16)))
+            where = self.vault.mkdir(self.vault.root, os.urandom(8).hex().encode())
+            for pinned in ids:
+                self.vault.pin(where[0], pinned, where[1], where[1], 7)
+            self.vault.add((where[0], ids[1]), b"f", b"higher")
+            self.vault.add((where[0], ids[0]), b"f", b"lower")
+        directories = [name for name in self.names() if name != "old/"]
+        self.assertEqual([self.cat(name + "f") for name in directories], [b"higher"] * 8)
+
     def test_attributes_under_any_of_the_ids(self) -> None:
         os.rename(self.old[0], self.new)
         try:

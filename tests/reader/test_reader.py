@@ -330,6 +330,8 @@ class Opening(VaultTest):
         put(secret, "pä ss\n".encode())
         self.assertEqual(self.run_reader("ls", secrets=["--password-file", secret])[:2], (0, b"f\n"))
         self.assertEqual(self.run_reader("ls", secrets=["--password-file", secret, "--slot", "1"])[0], reader.EXIT_KEY)
+        put(secret, "pä ss\r\n".encode())  # only the newline goes
+        self.assertEqual(self.run_reader("ls", secrets=["--password-file", secret])[0], reader.EXIT_KEY)
         put(secret, bytes(range(40)))
         self.assertEqual(self.run_reader("ls", secrets=["--keyfile", secret])[:2], (0, b"f\n"))
         with mock.patch("getpass.getpass", side_effect=["pä ss"]):
@@ -339,6 +341,15 @@ class Opening(VaultTest):
         put(secret, b"no")
         self.assertEqual(self.run_reader("ls", secrets=["--password-file", secret])[0], reader.EXIT_KEY)
         self.assertEqual(self.run_reader("ls", secrets=["--keyfile", secret])[0], reader.EXIT_KEY)
+
+    def test_how_the_digits_may_be_written(self) -> None:
+        digits = self.vault.vault_key.hex()
+        for text in (digits.upper(), ":".join(digits), "\t- ".join(digits) + "\r\n"):
+            put(self.key_file, text.encode())
+            self.assertEqual(self.run_reader("ls")[0], 0, text)
+        for text in (digits + "\x0b", digits + "\f", digits + "\u00a0", digits + "0", digits[1:]):
+            put(self.key_file, text.encode())
+            self.assertEqual(self.run_reader("ls")[0], reader.EXIT_KEY, text)
 
     def test_info(self) -> None:
         code, out, _ = self.run_reader("info", secrets=[])
@@ -363,10 +374,17 @@ class Opening(VaultTest):
                        {"slots": [dict(slot, type="escrow")]}, {"slots": [dict(slot, passes=65)]},
                        {"slots": [dict(slot, passes=0)]}, {"slots": [dict(slot, memory_kib=8191)]},
                        {"slots": [dict(slot, memory_kib=4194305)]}, {"slots": [dict(slot, label="é" * 33)]},
+                       {"created": "2026-11-22T10:00:00+00:00"}, {"created": "2026-13-22T10:00:00Z"},
+                       {"created": "2026-11-22T10:00:00.1234567890Z"},
+                       {"created": "2026-11-22T10:00:00Z\n"}, {"created": "２026-11-22T10:00:00Z"},
+                       {"slots": [dict(slot, label="a\nb")]}, {"slots": [dict(slot, label="a\x7f")]},
+                       {"slots": [dict(slot, label="a\x00")]}, {"slots": [dict(slot, label="\ud800")]},
                        {"slots": [dict(keyfile, passes=1)]}, {"slots": [dict(slot, more=1)]}, {"slots": {}}):
             with self.subTest(change):
                 self.refused(self.vault.config(**change))
         body = good.decode().rsplit(',\n  "mac"', 1)[0]
+        self.refused(self.vault.with_mac(body.replace('"key_epoch": 0', '"key_epoch": -0')))
+        self.refused(self.vault.with_mac(body.replace('"generation": 1', '"generation": 1e0')))
         self.refused(self.vault.with_mac(body + ',\n  "format": 0'))
         self.refused(self.vault.with_mac("[" * 100000))
         self.refused(good + b"\n")
