@@ -318,8 +318,6 @@ class Filesystem::Impl {
   void pin_undone(PinMove& move);
   Status write_pin(FdRef directory, const PinFile& pin);
   Status pin_new_directory(const InodeRef& directory, FdRef fd, const crypto::DirId& derived);
-  void remember_pinned(const crypto::DirId& id) EXCLUDES(pinned_mutex_);
-  bool is_pinned_elsewhere(const crypto::DirId& id) EXCLUDES(pinned_mutex_);
 
   // --- renames: fs_rename.cc -----------------------------------------------------------------------------------------
   struct Move;
@@ -335,8 +333,6 @@ class Filesystem::Impl {
   std::unordered_set<BackingId, BackingIdHash> reported_moved_ GUARDED_BY(reported_mutex_);
   std::unordered_set<BackingId, BackingIdHash> reported_unreadable_ GUARDED_BY(reported_mutex_);
   std::unordered_set<std::string> reported_foreign_ GUARDED_BY(reported_mutex_);  // entries that are no file
-  base::Mutex pinned_mutex_;
-  std::unordered_set<crypto::DirId> pinned_ GUARDED_BY(pinned_mutex_);
 };
 
 }  // namespace coffer::fs

@@ -79,7 +79,7 @@ Status Filesystem::Impl::read_directory_ids(const InodeRef& directory, FdRef fd)
     if (!crypto::looks_like_pin(entry.name)) continue;
     if (auto pin = names_.cipher().parse_pin(entry.name)) {
       pins.push_back({entry.name, *pin});
-      remember_pinned(pin->id);
+      known_good_.remember_pinned(pin->id);
     } else {
       events_.report(EventKind::kUnreadable, fmt::format("{}: a pin that is not of this vault", entry.name));
     }

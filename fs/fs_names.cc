@@ -61,7 +61,7 @@ Result<Attr> Filesystem::Impl::mkdir(InodeId parent, std::string_view name, mode
   InodeRef inode = ref(dir, made, name, 1);
   auto finish = [&]() -> Result<Attr> {
     const crypto::DirId derived = names_.cipher().derived_id(made.under, made.name.full);
-    if (is_pinned_elsewhere(derived)) {
+    if (known_good_.is_pinned(derived)) {
       COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(dir.at(), made.name.entry, O_PATH | O_DIRECTORY));
       COFFER_RETURN_IF_ERROR(pin_new_directory(inode, fd, derived));
     } else {

@@ -23,16 +23,6 @@ std::int64_t next_time(const std::vector<PinFile>& pins) {
 
 }  // namespace
 
-void Filesystem::Impl::remember_pinned(const crypto::DirId& id) {
-  base::MutexLock lock(pinned_mutex_);
-  pinned_.insert(id);
-}
-
-bool Filesystem::Impl::is_pinned_elsewhere(const crypto::DirId& id) {
-  base::MutexLock lock(pinned_mutex_);
-  return pinned_.count(id) != 0;
-}
-
 Status Filesystem::Impl::write_pin(FdRef directory, const PinFile& pin) {
   COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(directory, pin.file_name, O_WRONLY | O_CREAT | O_EXCL, 0666));
   // The content only repeats the name, for clients that skip empty files.
@@ -48,7 +38,7 @@ Status Filesystem::Impl::pin_new_directory(const InodeRef& directory, FdRef fd, 
   pin.pin = {crypto::random_id<crypto::DirId>(), derived, derived, now_ns()};
   pin.file_name = names_.cipher().pin_name(pin.pin);
   COFFER_RETURN_IF_ERROR(write_pin(fd, pin));
-  remember_pinned(pin.pin.id);
+  known_good_.remember_pinned(pin.pin.id);
   directory->directory->set_ids_once({pin.pin.id, derived}, {pin});
   return base::ok();
 }
@@ -70,7 +60,7 @@ Status Filesystem::Impl::add_pin(PinMove& move, const crypto::DirId& from, const
   pin.pin = {move.ids->front(), from, to, next_time(pins)};
   pin.file_name = names_.cipher().pin_name(pin.pin);
   COFFER_RETURN_IF_ERROR(write_pin(FdRef(*move.fd), pin));
-  remember_pinned(pin.pin.id);
+  known_good_.remember_pinned(pin.pin.id);
   move.added = std::move(pin);
   return base::ok();
 }

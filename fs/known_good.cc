@@ -9,14 +9,15 @@ namespace coffer::fs {
 namespace {
 
 // The file: magic, then records of six u64 (kind, dev, ino, birth, then ctime and length of a good state or the 16
-// bytes of an explained place), then the XXH3 of all before. Local disk is trusted (THREAT_MODEL.md); the sum is for
-// accidents.
+// bytes of an explained place; of a pinned id just its 16 bytes, behind zeros), then the XXH3 of all before. Local disk
+// is trusted (THREAT_MODEL.md); the sum is for accidents.
 constexpr std::string_view kMagic("coffer-known-1\n\0", 16);
 constexpr std::size_t kRecordSize = 48;
 constexpr std::size_t kSumSize = 8;
 constexpr std::size_t kFileMax = std::size_t{128} << 20;
 constexpr std::uint64_t kGoodState = 1;
 constexpr std::uint64_t kPlace = 2;
+constexpr std::uint64_t kPinned = 3;
 
 std::uint64_t sum_of(ByteView bytes) { return crypto::record_sum(crypto::ChunkIndex{0}, bytes); }
 
@@ -70,6 +71,17 @@ bool KnownGood::is_explained(const BackingId& id, const crypto::DirId& place) co
   return places_.count({id, place}) != 0;
 }
 
+void KnownGood::remember_pinned(const crypto::DirId& id) {
+  base::MutexLock lock(mutex_);
+  if (pinned_.size() >= kStatesMax && pinned_.count(id) == 0) pinned_.erase(pinned_.begin());
+  pinned_.insert(id);
+}
+
+bool KnownGood::is_pinned(const crypto::DirId& id) const {
+  base::MutexLock lock(mutex_);
+  return pinned_.count(id) != 0;
+}
+
 void KnownGood::load(FdRef state, const char* file_name) {
   auto content = base::sys::read_file(state, file_name, kFileMax);
   if (!content) return;
@@ -83,11 +95,10 @@ void KnownGood::load(FdRef state, const char* file_name) {
     auto field = [&](int i) { return base::load_le<std::uint64_t>(at + 8 * i); };
     BackingId id{field(1), field(2), static_cast<std::int64_t>(field(3))};
     if (field(0) == kGoodState) insert_locked(id, {static_cast<std::int64_t>(field(4)), field(5)});
-    if (field(0) == kPlace) {
-      crypto::DirId place;
-      std::copy_n(at + 32, crypto::DirId::kSize, place.bytes.begin());
-      places_.insert({id, place});
-    }
+    crypto::DirId place;
+    std::copy_n(at + 32, crypto::DirId::kSize, place.bytes.begin());
+    if (field(0) == kPlace) places_.insert({id, place});
+    if (field(0) == kPinned) pinned_.insert(place);
   }
 }
 
@@ -95,7 +106,7 @@ Status KnownGood::save(FdRef state, const char* file_name) const {
   base::Bytes content(kMagic.begin(), kMagic.end());
   {
     base::MutexLock lock(mutex_);
-    content.reserve(content.size() + (states_.size() + places_.size()) * kRecordSize + kSumSize);
+    content.reserve(content.size() + (states_.size() + places_.size() + pinned_.size()) * kRecordSize + kSumSize);
     auto append = [&](std::uint64_t kind, const BackingId& id, std::uint64_t a, std::uint64_t b) {
       for (std::uint64_t field :
            {kind, std::uint64_t{id.dev}, std::uint64_t{id.ino}, static_cast<std::uint64_t>(id.birth_ns), a, b}) {
@@ -106,10 +117,12 @@ Status KnownGood::save(FdRef state, const char* file_name) const {
     for (const auto& [id, known] : states_) {
       append(kGoodState, id, static_cast<std::uint64_t>(known.ctime_ns), known.size);
     }
-    for (const auto& [id, place] : places_) {
-      append(kPlace, id, base::load_le<std::uint64_t>(place.bytes.data()),
-             base::load_le<std::uint64_t>(place.bytes.data() + 8));
-    }
+    auto append_id = [&](std::uint64_t kind, const BackingId& of, const crypto::DirId& id) {
+      append(kind, of, base::load_le<std::uint64_t>(id.bytes.data()),
+             base::load_le<std::uint64_t>(id.bytes.data() + 8));
+    };
+    for (const auto& [id, place] : places_) append_id(kPlace, id, place);
+    for (const crypto::DirId& id : pinned_) append_id(kPinned, {}, id);
   }
   std::uint64_t sum = sum_of(content);
   content.resize(content.size() + kSumSize);

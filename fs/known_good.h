@@ -2,8 +2,9 @@
 //
 // States of ciphertext files whose content sum is known to be right, so that it need not be checked again at the next
 // open: those that we wrote and those that we checked. A state is (device, inode, birth, ctime, length); any change
-// from outside gives another. And the places that we gave a file without telling its header. Kept over mounts in local
-// state; losing it costs only checks and explanations.
+// from outside gives another. And the places that we gave a file without telling its header, and the directory ids that
+// are pinned somewhere. Kept over mounts in local state; losing it costs checks and explanations, and may give a new
+// directory the id of one that was renamed (FORMAT.md section 6).
 #pragma once
 
 #include <string>
@@ -33,6 +34,10 @@ class KnownGood {
   // It is there no more, by our own doing.
   void forget_place(const BackingId& id, const crypto::DirId& place) EXCLUDES(mutex_);
   bool is_explained(const BackingId& id, const crypto::DirId& place) const EXCLUDES(mutex_);
+
+  // An id that a directory keeps by a pin, wherever that is now: none for a directory made where it comes from.
+  void remember_pinned(const crypto::DirId& id) EXCLUDES(mutex_);
+  bool is_pinned(const crypto::DirId& id) const EXCLUDES(mutex_);
 
   // From and to `file_name` in the local state folder. A missing or damaged file is an empty memory; saving writes a
   // new file and renames it.
@@ -64,6 +69,7 @@ class KnownGood {
   mutable base::Mutex mutex_;
   std::unordered_map<BackingId, State, BackingIdHash> states_ GUARDED_BY(mutex_);
   std::unordered_set<ExplainedPlace, ExplainedPlaceHash> places_ GUARDED_BY(mutex_);
+  std::unordered_set<crypto::DirId> pinned_ GUARDED_BY(mutex_);
 };
 
 }  // namespace coffer::fs

@@ -314,6 +314,21 @@ TEST(Directories, AHandleIntoADirectoryOutlivesItsRename) {
   EXPECT_NE(TestVault::name_of(vault.below("a/x")), TestVault::name_of(vault.below("b/x")));
 }
 
+TEST(Directories, OneMadeWhereAnotherLeftHasAnIdOfItsOwnAlsoAfterARemount) {
+  TestVault vault;
+  ASSERT_TRUE(vault.mkdir("d"));
+  ASSERT_TRUE(vault.write_file("d/f", "old"));
+  ASSERT_TRUE(vault.rename("d", "d.old"));
+  vault.remount();
+  vault.remount();
+  ASSERT_TRUE(vault.mkdir("d"));  // before anybody looks at d.old
+  ASSERT_TRUE(vault.write_file("d/f", "new"));
+  EXPECT_NE(TestVault::name_of(vault.below("d/f")), TestVault::name_of(vault.below("d.old/f")));
+  vault.remount();
+  EXPECT_EQ(text_of(vault, "d/f"), "new");
+  EXPECT_EQ(text_of(vault, "d.old/f"), "old");
+}
+
 TEST(Directories, ExchangeKeepsBothContents) {
   TestVault vault;
   ASSERT_TRUE(vault.mkdir("a"));
