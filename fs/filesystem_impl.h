@@ -309,10 +309,12 @@ class Filesystem::Impl {
     DirectoryIds ids;
     crypto::DirId from;
     crypto::DirId to;
-    std::optional<PinFile> added;
+    std::vector<crypto::DirId> carried;  // beside the first id, those that something in it lies under
+    std::vector<PinFile> added;          // the last is the first id's
     sys::Stat stat;
   };
   Result<PinMove> prepare_pin(const InodeRef& directory);  // before names locks are taken
+  Result<std::vector<crypto::DirId>> ids_in_use(FdRef fd, const std::vector<crypto::DirId>& ids);
   Status add_pin(PinMove& move, const crypto::DirId& from, const crypto::DirId& to);
   void pin_done(PinMove& move);
   void pin_undone(PinMove& move);

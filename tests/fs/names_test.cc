@@ -329,6 +329,31 @@ TEST(Directories, OneMadeWhereAnotherLeftHasAnIdOfItsOwnAlsoAfterARemount) {
   EXPECT_EQ(text_of(vault, "d.old/f"), "old");
 }
 
+// After a pin that came late names lie under two ids; both go along.
+TEST(Directories, NamesUnderSeveralIdsOutliveARename) {
+  TestVault vault;
+  ASSERT_TRUE(vault.mkdir("d"));
+  ASSERT_TRUE(vault.write_file("d/f", "older id"));
+  ASSERT_TRUE(vault.fs().setxattr(vault.lookup("d")->id, "user.a", base::as_bytes("older id"), 0));
+  const std::string d = vault.below("d");
+  vault.lock();
+  crypto::NameCipher names(vault.keys());
+  const crypto::DirId derived =
+      names.derived_id(names.root_id(), names.encrypt(names.root_id(), crypto::Kind::kFileOrDirectory, "d"));
+  std::ofstream(d + "/" + names.pin_name({crypto::random_id<crypto::DirId>(), derived, derived, 1})) << "";
+  vault.mount();
+  ASSERT_TRUE(vault.write_file("d/g", "newer id"));
+  for (const char* place : {"e", "h", "d"}) {
+    ASSERT_TRUE(vault.rename(vault.list("").front(), place));
+    vault.remount();
+    EXPECT_EQ(vault.list(place), (std::vector<std::string>{"f", "g"}));
+    EXPECT_EQ(text_of(vault, std::string(place) + "/f"), "older id");
+    EXPECT_EQ(text_of(vault, std::string(place) + "/g"), "newer id");
+    EXPECT_TRUE(vault.fs().getxattr(vault.lookup(place)->id, "user.a")) << place;
+    EXPECT_EQ(vault.fs().status().names_unreadable, 0U);
+  }
+}
+
 TEST(Directories, ExchangeKeepsBothContents) {
   TestVault vault;
   ASSERT_TRUE(vault.mkdir("a"));
