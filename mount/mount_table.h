@@ -34,8 +34,8 @@ base::Result<std::optional<MountEntry>> mount_at(const std::string& path);
 // The topmost mount on exactly this path is the one with this device number (st_dev).
 bool is_mount_at(const std::string& path, dev_t device);
 
-// The daemon behind the mount is gone: every access says ENOTCONN. Of one that does not answer within a second nothing is
-// known: false.
+// The daemon behind the mount is gone: every access says ENOTCONN. Of one that does not answer within a second nothing
+// is known: false.
 bool is_stale(const std::string& mount_point);
 
 // umount2(2) as root, fusermount3 otherwise. lazy: detach now, end when the last user leaves.
