@@ -255,7 +255,8 @@ Result<Attr> Filesystem::Impl::link(InodeId id, InodeId parent, std::string_view
 void Filesystem::Impl::keep_orphan(const OpenedDir& dir, const FoundEntry& found) {
   if (found.is_directory() || found.stat.nlink > 1) return;
   InodeRef inode = inodes_.find(BackingId::of(found.stat));
-  if (!inode || inodes_.file_of(*inode)) return;
+  if (!inode) return;
+  // Also if it is open now: whoever has it open may close it before the late open comes.
   auto fd = backing_->open(dir.at(), found.name.entry, O_PATH);
   // Without one (no descriptors left) a late open is ESTALE, as on any network file system.
   if (fd) inodes_.set_orphan(*inode, std::make_shared<const UniqueFd>(*std::move(fd)));

@@ -26,6 +26,8 @@ using fs::UserError;
 using nlohmann::json;
 using namespace std::chrono_literals;
 
+constexpr auto kLastWordToEnd = 10s;
+
 struct Options {
   std::string path;
   bool all = false;
@@ -122,6 +124,13 @@ Done wait_for_end(const RunningMount& mount, ControlClient& daemon) {
   }
 }
 
+// Whoever sees "locked" may take the disk away: the daemon has closed its files then.
+base::UniqueFd daemon_process(const RunningMount& mount) {
+  if (!mount.status) return base::UniqueFd();
+  const auto pid = mount.status->value("pid", pid_t{0});
+  return pid > 0 ? watch_process(pid) : base::UniqueFd();
+}
+
 Done lock_one(const RunningMount& mount, bool force) {
   // The line to the daemon is open before the mount goes, so that its last word is not missed.
   std::optional<ControlClient> daemon;
@@ -129,6 +138,7 @@ Done lock_one(const RunningMount& mount, bool force) {
     Result<ControlClient> client = ControlClient::connect(mount.state_path);
     if (client && client->send({{"request", "await_end"}})) daemon = *std::move(client);
   }
+  const base::UniqueFd process = daemon_process(mount);
   const std::vector<Holder> holders = force ? holders_of(mount.entry.mount_point) : std::vector<Holder>();
   if (Done down = take_down(mount, force); !down) return down;
   const std::string shown = fs::printable(mount.entry.mount_point);
@@ -138,6 +148,7 @@ Done lock_one(const RunningMount& mount, bool force) {
   }
   Done ended = daemon ? wait_for_end(mount, *daemon) : wait_for_vault(mount);
   if (!ended) return ended;
+  if (process.valid()) (void)has_ended(process, kLastWordToEnd);
   return print(fmt::format("locked {}\n", shown));
 }
 

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -124,6 +126,13 @@ std::string describe(const std::vector<Holder>& holders) {
   }
   if (holders.size() > kNamed) text += fmt::format("; and {} more", holders.size() - kNamed);
   return text;
+}
+
+base::UniqueFd watch_process(pid_t pid) { return base::UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))); }
+
+bool has_ended(base::FdRef process, std::chrono::milliseconds patience) {
+  pollfd end{.fd = process.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&end, 1, static_cast<int>(patience.count())) > 0;
 }
 
 }  // namespace coffer::mount

@@ -3,15 +3,24 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "base/unique_fd.h"
 
 namespace coffer::mount {
 
 std::vector<pid_t> all_processes();
 std::string process_name(pid_t pid);           // as in ps; empty: gone
 std::optional<uid_t> process_user(pid_t pid);  // effective
+
+// A process by something that is not used again: its number may be (pidfd_open(2)). Invalid: gone, or not to be
+// watched.
+base::UniqueFd watch_process(pid_t pid);
+// Waits until it has ended, at most as long as given. True if it has.
+bool has_ended(base::FdRef process, std::chrono::milliseconds patience);
 
 // A process that keeps a mount from being unmounted.
 struct Holder {

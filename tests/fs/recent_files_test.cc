@@ -1,8 +1,8 @@
 // Files that were closed a moment ago and are still open below.
 #include "fs/recent_files.h"
 
-#include <gtest/gtest.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 
 #include <filesystem>
 #include <string>
@@ -59,6 +59,23 @@ TEST_F(RecentFilesTest, AChangeWithoutAHandleIsWrittenOut) {
     const auto content = vault_.read_file("file");
     ASSERT_TRUE(content) << size;
     EXPECT_EQ(*content, expected);
+  }
+}
+
+// The kernel opens what it looked up before the name went, whether the file was closed a moment ago or is open still.
+TEST_F(RecentFilesTest, MayBeOpenedLate) {
+  for (const bool open : {false, true}) {
+    ASSERT_TRUE(vault_.write_file("f", std::string("text")));
+    const fs::InodeId id = vault_.lookup("f")->id;
+    auto held = open ? vault_.fs().open_file(id, O_RDONLY, false) : base::Errno(ENOENT);
+    ASSERT_TRUE(vault_.unlink("f"));
+    if (held) vault_.fs().release(held->handle);
+    auto late = vault_.fs().open_file(id, O_RDONLY, false);
+    ASSERT_TRUE(late) << late.error().code();
+    std::string out(4, ' ');
+    EXPECT_TRUE(vault_.fs().read(late->handle, 0, {reinterpret_cast<base::Byte*>(out.data()), out.size()}));
+    EXPECT_EQ(out, "text");
+    vault_.fs().release(late->handle);
   }
 }
 
