@@ -132,8 +132,9 @@ class Filesystem::Impl {
   Result<std::vector<std::string>> listxattr(InodeId inode);
   Status setxattr(InodeId inode, std::string_view name, ByteView value, int flags);
   Status removexattr(InodeId inode, std::string_view name);
-  // fs_files.cc
+  // fs_open.cc
   Result<Opened> open_file(InodeId inode, int flags, bool kill_suidgid);
+  // fs_files.cc
   Result<std::size_t> read(HandleId handle, std::uint64_t offset, ByteSpan out);
   Result<std::size_t> write(HandleId handle, std::uint64_t offset, ByteView data, WriteFlags flags);
   Status flush(HandleId handle);
@@ -258,7 +259,7 @@ class Filesystem::Impl {
   Status set_sealed(const Inode& inode, FdRef dir, const std::string& entry, std::string_view name, ByteView value,
                     int flags);
 
-  // --- open files: fs_files.cc ---------------------------------------------------------------------------------------
+  // --- open files: fs_open.cc, fs_files.cc ---------------------------------------------------------------------------
   // The open file of an inode, opening it if need be. `truncate`: its content is about to go.
   Result<std::shared_ptr<FileState>> file_state(const InodeRef& inode, bool write, bool truncate);
   Result<std::shared_ptr<FileState>> open_state(const InodeRef& inode, bool write, bool truncate);

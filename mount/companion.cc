@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -62,16 +63,30 @@ void Companion::asked_by(pid_t caller) {
   if (asked_ >= kWindow) decide();
 }
 
+// Bound through the last window: did the caller stay, and was the processor free for us?
+bool Companion::has_helped(int processor_of_caller, std::uint64_t waited_ns) const {
+  const bool has_left = caller_ == close_to_ && processor_of_caller != processor_;
+  return !has_left && waited_ns - waited_ns_ <= kWaitMax_ns * asked_;
+}
+
 void Companion::decide() {
   const bool mostly_one = by_caller_ >= kMostly;
+  const auto processor = mostly_one && apart_ <= 1 ? last_processor_of(caller_) : std::nullopt;
   const std::uint64_t waited = waited_for_processor();
-  const bool crowded = is_close() && waited - waited_ns_ > kWaitMax_ns * asked_;
+  if (apart_ > 0) apart_--;
+  if (is_close() && processor) {
+    if (has_helped(*processor, waited)) {
+      next_apart_ = kApartFirst;
+    } else {
+      apart_ = next_apart_;
+      next_apart_ = std::min(2 * next_apart_, kApartLast);
+    }
+  }
   waited_ns_ = waited;
   asked_ = by_caller_ = 0;
-  if (crowded) apart_ = kApartWindows;
-  if (apart_ > 0) apart_--;
-  if (!mostly_one || apart_ > 0) return part();
-  if (const auto processor = last_processor_of(caller_)) bind_to(*processor);
+  if (!processor || apart_ > 0) return part();
+  bind_to(*processor);
+  close_to_ = caller_;
 }
 
 void Companion::bind_to(int processor) {

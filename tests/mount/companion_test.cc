@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 namespace coffer::mount {
@@ -21,28 +22,39 @@ cpu_set_t allowed() {
 // A thread that stays on one processor and does nothing, to be named as a caller.
 class Caller {
  public:
-  explicit Caller(int processor)
-      : thread_([this, processor] {
-          cpu_set_t only;
-          CPU_ZERO(&only);
-          CPU_SET(static_cast<unsigned>(processor), &only);
-          ::sched_setaffinity(0, sizeof only, &only);
-          ::sched_yield();
-          id_ = ::gettid();
-          id_.notify_all();
-          end_.wait(false);
-        }) {
-    id_.wait(0);
+  explicit Caller(int processor) : processor_(processor), thread_([this] { run(); }) {
+    while (id_ == 0) ::sched_yield();
   }
   ~Caller() {
     end_ = true;
-    end_.notify_all();
     thread_.join();
   }
   pid_t id() const { return id_; }
+  void move_to(int processor) {
+    moved_ = false;
+    processor_ = processor;
+    while (!moved_) ::sched_yield();
+  }
 
  private:
+  void run() {
+    for (int now = -1; !end_;) {
+      if (const int wanted = processor_; wanted != now) {
+        cpu_set_t only;
+        CPU_ZERO(&only);
+        CPU_SET(static_cast<unsigned>(wanted), &only);
+        ::sched_setaffinity(0, sizeof only, &only);
+        now = wanted;
+        moved_ = true;
+        id_ = ::gettid();
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+
+  std::atomic<int> processor_;
   std::atomic<pid_t> id_{0};
+  std::atomic<bool> moved_{false};
   std::atomic<bool> end_{false};
   std::thread thread_;
 };
@@ -94,6 +106,22 @@ TEST_F(CompanionTest, FollowsAnotherCaller) {
   ask(one.id(), kWindow);
   EXPECT_TRUE(is_bound_to(processors_[0]));
   ask(other.id(), kWindow);
+  EXPECT_TRUE(is_bound_to(processors_[1]));
+}
+
+TEST_F(CompanionTest, KeepsApartFromACallerThatDoesNotStay) {
+  Caller caller(processors_[0]);
+  ask(caller.id(), kWindow);
+  EXPECT_TRUE(is_bound_to(processors_[0]));
+  caller.move_to(processors_[1]);
+  for (int i = 0; i < 15; ++i) {
+    ask(caller.id(), kWindow);
+    EXPECT_FALSE(companion_.is_close()) << i;
+    EXPECT_TRUE(is_free());
+  }
+  ask(caller.id(), 2 * kWindow);  // then it is tried again
+  EXPECT_TRUE(is_bound_to(processors_[1]));
+  ask(caller.id(), kWindow);
   EXPECT_TRUE(is_bound_to(processors_[1]));
 }
 
