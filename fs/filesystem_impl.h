@@ -230,9 +230,9 @@ class Filesystem::Impl {
   std::chrono::milliseconds name_trust(const Inode& directory) const;
   std::chrono::milliseconds absence_trust(InodeId directory);
   std::chrono::milliseconds attr_trust(const Inode& inode, const Inode& parent, const sys::Stat& stat);
-  class Outside;                                 // what one report of changes comes to
-  bool changed_outside(OutsideChanges changes);  // on the watch's thread; true: call again in a second
-  std::vector<InodeRef> changed_in_use_;         // by that thread only: to be replaced once nobody writes
+  class Outside;                                        // what one report of changes comes to
+  bool changed_outside(const OutsideChanges& changes);  // on the watch's thread; true: call again in a second
+  std::vector<InodeRef> changed_in_use_;                // by that thread only: to be replaced once nobody writes
 
   // --- listing: fs_lists.cc ------------------------------------------------------------------------------------------
   Result<std::vector<ShownEntry>> read_names(const OpenedDir& dir) EXCLUDES(reported_mutex_);

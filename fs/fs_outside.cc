@@ -31,7 +31,7 @@ void Filesystem::Impl::start_watch(const InodeRef& root) {
   }
   watch_ = VaultWatch::start(
       options_.vault, {options_.watch_delay, options_.watched_directories_max},
-      [this](OutsideChanges changes) { return changed_outside(std::move(changes)); },
+      [this](const OutsideChanges& changes) { return changed_outside(changes); },
       [this](const Place& place, const BackingId& id) -> Result<SharedFd> {
         if (!place.parent) return Errno(ESTALE);
         COFFER_ASSIGN_OR_RETURN(SharedFd parent, directory_fd(place.parent));
@@ -272,7 +272,7 @@ void Filesystem::Impl::Outside::everything() {
   }
 }
 
-bool Filesystem::Impl::changed_outside(OutsideChanges changes) {
+bool Filesystem::Impl::changed_outside(const OutsideChanges& changes) {
   Outside outside(*this);
   if (changes.lost) {
     base::log(base::LogLevel::kWarning, "too many changes at once: all that the kernel had cached is dropped");

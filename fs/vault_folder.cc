@@ -38,7 +38,7 @@ std::string find_good_copy(FdRef vault, const std::string& path, const crypto::K
   Result<base::Bytes> copy = sys::read_file(vault, kConfigCopyFile, crypto::kMaxConfigSize);
   if (copy && is_good_config(*copy, keys)) return path + "/" + kConfigCopyFile;
   for (const std::string& state : state_folders_of(folder_identity(vault, path))) {
-    const std::string remembered = state + "/" + kConfigFile;
+    std::string remembered = state + "/" + kConfigFile;
     Result<base::Bytes> bytes = sys::read_file(FdRef(AT_FDCWD), remembered.c_str(), crypto::kMaxConfigSize);
     if (bytes && is_good_config(*bytes, keys)) return remembered;
   }

@@ -17,7 +17,6 @@ namespace coffer::fs {
 namespace {
 
 namespace sys = base::sys;
-using base::Errno;
 using base::FdRef;
 using base::Result;
 using base::UniqueFd;
