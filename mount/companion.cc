@@ -66,7 +66,7 @@ void Companion::asked_by(pid_t caller) {
 // Bound through the last window: did the caller stay, and was the processor free for us?
 bool Companion::has_helped(int processor_of_caller, std::uint64_t waited_ns) const {
   const bool has_left = caller_ == close_to_ && processor_of_caller != processor_;
-  return !has_left && waited_ns - waited_ns_ <= kWaitMax_ns * asked_;
+  return !has_left && waited_ns - waited_ns_ <= wait_max_ns_ * asked_;
 }
 
 void Companion::decide() {

@@ -24,6 +24,10 @@ namespace coffer::mount {
 
 class Companion {
  public:
+  // For the processor, a request; a context switch takes 2 to 5 us.
+  static constexpr std::uint64_t kWaitMax_ns = 50'000;
+
+  explicit Companion(std::uint64_t wait_max_ns = kWaitMax_ns) : wait_max_ns_(wait_max_ns) {}
   // After each request. `caller`: its thread, as the kernel names it in the request; 0 if nobody waits.
   void asked_by(pid_t caller);
   // The thread stops leading: it runs where it likes again.
@@ -36,13 +40,12 @@ class Companion {
   static constexpr unsigned kMostly = 56;      // of these by one caller
   static constexpr unsigned kApartFirst = 16;  // windows to stay apart after it did not help
   static constexpr unsigned kApartLast = 1024;
-  static constexpr std::uint64_t kWaitMax_ns =
-      50'000;  // for the processor, a request; a context switch takes 2 to 5 us
 
   void decide();
   bool has_helped(int processor_of_caller, std::uint64_t waited_ns) const;
   void bind_to(int processor);
 
+  const std::uint64_t wait_max_ns_;
   pid_t caller_ = 0;        // who asked first in this window
   unsigned by_caller_ = 0;  // how often
   unsigned asked_ = 0;
