@@ -28,6 +28,22 @@ build() {
   nice cmake --build --preset "$preset" --parallel "$jobs" "${targets[@]}"
 }
 
+# none_skipped COMMAND...: runs ctest; in CI a test that skipped itself is a failure too, since nobody would notice. (At
+# home something may be missing, such as root. The sanitizers' runs repeat what ran here, without what they cannot do.)
+none_skipped() {
+  local log skipped status=0
+  log=$(mktemp)
+  "$@" | tee "$log" || status=$?
+  skipped=$(grep -F '***Skipped' "$log" || true)
+  rm -f "$log"
+  [ -z "$skipped" ] || printf 'not run:\n%s\n' "$skipped"
+  [ "${CI:-}" != true ] || [ -z "$skipped" ] || {
+    echo "error: in CI every test must run"
+    return 1
+  }
+  return "$status"
+}
+
 # unit_tests PRESET: everything that needs no mount
 unit_tests() {
   # NOT_BUILT: stands in for the tests of a program that `build` was not asked for.
