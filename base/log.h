@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -17,9 +18,14 @@ void log_set_level(LogLevel least) noexcept;
 // Appends to `path` from now on (mode 0600). False, with errno set: could not be opened; the old sink stays.
 bool log_open(const char* path) noexcept;
 
+// As log_line(): without memory for it the line is lost.
 template <class... Args>
 void log(LogLevel level, fmt::format_string<Args...> format, Args&&... args) {
-  log_line(level, fmt::format(format, std::forward<Args>(args)...));
+  try {
+    log_line(level, fmt::format(format, std::forward<Args>(args)...));
+  } catch (const std::bad_alloc&) {
+    log_line(level, "(no memory for a line of the log)");
+  }
 }
 
 }  // namespace coffer::base

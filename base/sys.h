@@ -73,6 +73,8 @@ Status fallocate(FdRef fd, int mode, std::uint64_t offset, std::uint64_t length)
 Status fsync(FdRef fd);
 Status fdatasync(FdRef fd);
 Status syncfs(FdRef fd);
+// Begins to write a range to the disk without waiting: a later fdatasync has less to do. Nothing is promised.
+void start_writing(FdRef fd, std::uint64_t offset, std::uint64_t length);
 // whence: SEEK_DATA or SEEK_HOLE. ENXIO beyond the end.
 Result<std::uint64_t> lseek(FdRef fd, std::uint64_t offset, int whence);
 Result<struct statvfs> fstatvfs(FdRef fd);

@@ -1,4 +1,4 @@
-// XXH3-64, against accidents only. Internal to crypto/.
+// XXH3-64, against accidents only.
 #pragma once
 
 #include <cstdint>

@@ -18,6 +18,9 @@ Result<std::uint64_t> Backing::seek(FdRef fd, std::uint64_t offset, int whence) 
 Status Backing::fsync(FdRef fd) { return sys::fsync(fd); }
 Status Backing::fdatasync(FdRef fd) { return sys::fdatasync(fd); }
 Status Backing::syncfs(FdRef fd) { return sys::syncfs(fd); }
+void Backing::start_writing(FdRef fd, std::uint64_t offset, std::uint64_t length) {
+  sys::start_writing(fd, offset, length);
+}
 
 Result<UniqueFd> Backing::open(FdRef dir, const std::string& name, int flags, mode_t mode) {
   return sys::openat(dir, name.c_str(), flags, mode);

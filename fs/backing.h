@@ -25,6 +25,7 @@ class Backing {
   virtual Status fsync(FdRef fd);
   virtual Status fdatasync(FdRef fd);
   virtual Status syncfs(FdRef fd);
+  virtual void start_writing(FdRef fd, std::uint64_t offset, std::uint64_t length);  // a hint
 
   // --- names ---------------------------------------------------------------------------------------------------------
   virtual Result<UniqueFd> open(FdRef dir, const std::string& name, int flags, mode_t mode = 0);

@@ -44,7 +44,7 @@ Errno FileState::blame() {
     auto hole = is_hole(index);
     if (!hole) return hole.error();
     if (*hole) {
-      auto data = context_.backing.seek(fd_, geometry.record_begin({index}).value, SEEK_DATA);
+      auto data = below_.seek_data(geometry.record_begin({index}).value);
       if (!data) break;
       index = std::max(index, geometry.chunk_of_cipher({*data}).value);
     }
@@ -66,7 +66,7 @@ Result<crypto::Sums> FileState::stored_sums() {
     std::uint64_t begin = geometry.record_begin({first}).value;
     if (prefetched_.size() < own_stat_.size) {
       // A hole of the file below holds only hole records: jump over it.
-      auto data = context_.backing.seek(fd_, begin, SEEK_DATA);
+      auto data = below_.seek_data(begin);
       if (!data && data.error() == Errno(ENXIO)) break;
       if (data && *data > begin) first = std::max(first, geometry.chunk_of_cipher({*data}).value);
     }

@@ -73,7 +73,7 @@ Result<std::size_t> FileState::stored_bytes(std::uint64_t offset, ByteSpan out) 
     std::copy_n(prefetched_.data() + offset, out.size(), out.data());
     return out.size();
   }
-  return context_.backing.pread(fd_, out, offset);
+  return below_.pread(out, offset);
 }
 
 // Chunks first to last, of which `out` wants the bytes from plaintext offset `offset` on.
@@ -137,19 +137,21 @@ Result<std::uint64_t> FileState::seek(std::uint64_t offset, int whence) {
   // A hole is a claim about content like any other: zeroed records must not pass for holes.
   if (trust_ == Trust::kPoisoned) return Errno(EIO);
   if (trust_ == Trust::kUnconfirmed && size() <= kCheckFirstMax) COFFER_RETURN_IF_ERROR(confirm());
+  // So that the answers to one question after the other agree. If it fails, all is data.
+  if (writable_ && is_unwritten()) static_cast<void>(write_out());
   base::ReaderLock lock(mutex_);
   const std::uint64_t file_size = size_;
   if (offset >= file_size) return Errno(ENXIO);
   const bool want_data = whence == SEEK_DATA;
   if (!want_data && whence != SEEK_HOLE) return Errno(EINVAL);
-  // The disk does not know yet, or is not yet to be believed: all is data.
-  if (dirty_since_ || trust_ != Trust::kConfirmed) return want_data ? offset : file_size;
+  // What is stored is not all, or is not yet to be believed: all is data.
+  if (header_dirty_ || trust_ != Trust::kConfirmed) return want_data ? offset : file_size;
   const crypto::Geometry& geometry = cipher_->geometry;
   const std::uint64_t chunk_size = geometry.chunk_size();
   const std::uint64_t count = geometry.chunk_count(stored_size_);
   for (std::uint64_t index = offset / chunk_size; index < count; ++index) {
     // The file below knows its own holes; they are finer than ours, so what it names is only a place to look.
-    auto below = context_.backing.seek(fd_, geometry.record_begin({index}).value, whence);
+    auto below = below_.seek(geometry.record_begin({index}).value, whence);
     if (!below && below.error() == Errno(ENXIO)) break;
     if (!below) return below.error();
     std::uint64_t candidate = geometry.chunk_of_cipher({*below}).value;

@@ -13,7 +13,7 @@ namespace {
 
 crypto::Timestamp to_timestamp(const timespec& t) { return {t.tv_sec, static_cast<std::uint32_t>(t.tv_nsec)}; }
 
-void apply(const HeaderFacts& facts, crypto::FileHeader& header) {
+void set_facts(const HeaderFacts& facts, crypto::FileHeader& header) {
   header.mode = facts.mode;
   header.uid = facts.uid;
   header.gid = facts.gid;
@@ -21,6 +21,19 @@ void apply(const HeaderFacts& facts, crypto::FileHeader& header) {
   header.kind = facts.kind;
   header.parent = facts.parent;
   header.name = facts.name;
+}
+
+// Of an empty file that nobody has written to.
+crypto::FileHeader new_header(const FileContext& context, const crypto::FileId& id, const HeaderFacts& facts) {
+  crypto::FileHeader header;
+  header.clear.suite = context.config.suite;
+  header.clear.chunk_size = context.config.chunk_size;
+  header.clear.name_max = context.config.name_max;
+  header.clear.vault = context.config.vault;
+  header.clear.key_epoch = context.config.key_epoch;
+  header.clear.file = id;
+  set_facts(facts, header);
+  return header;
 }
 
 const char* explain(crypto::HeaderError error) {
@@ -42,7 +55,12 @@ const char* explain(crypto::HeaderError error) {
 }  // namespace
 
 FileState::FileState(FileContext& context, UniqueFd fd, std::string label, bool writable)
-    : context_(context), fd_(std::move(fd)), label_(std::move(label)), writable_(writable), size_(0) {}
+    : context_(context),
+      fd_(std::move(fd)),
+      label_(std::move(label)),
+      writable_(writable),
+      below_(context.backing, writable ? context.journal : nullptr, fd_),
+      size_(0) {}
 
 FileState::~FileState() {
   base::WriterLock lock(mutex_);
@@ -52,11 +70,40 @@ FileState::~FileState() {
   }
 }
 
+FileState::Listing FileState::list(FileContext& context, std::uint64_t directory, std::string_view entry,
+                                   const HeaderFacts& facts) {
+  Listing listing{crypto::random_id<crypto::FileId>(), std::nullopt};
+  if (context.journal == nullptr) return listing;
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  crypto::FileHeader empty = new_header(context, listing.id, facts);
+  empty.birth = empty.mtime = to_timestamp(now);
+  empty.version = 1;
+  const FileCipher cipher(context.keys, empty.clear);
+  const crypto::HeaderBytes header = crypto::encode(empty, cipher.keys);
+  base::Bytes payload(header.begin(), header.end());
+  payload.insert(payload.end(), entry.begin(), entry.end());
+  auto listed = context.journal->append(JournalKind::kNew, {listing.id, 0, 0}, directory,
+                                        static_cast<std::uint64_t>(sys::nanoseconds(now)), payload, true);
+  if (listed) {
+    listing.sequence = *listed;
+  } else {
+    base::log(base::LogLevel::kWarning, "crash journal: a new file is not listed, error {}", listed.error().code());
+  }
+  return listing;
+}
+
+void FileState::unlist(FileContext& context, const Listing& listing) {
+  if (!listing.sequence) return;
+  static_cast<void>(context.journal->append(JournalKind::kGone, {listing.id, 0, 0}, 0, 0, {}));
+  context.journal->end(*listing.sequence);
+}
+
 std::shared_ptr<FileState> FileState::create(FileContext& context, UniqueFd fd, const sys::Stat& stat,
-                                             std::string label, const HeaderFacts& facts) {
+                                             std::string label, const HeaderFacts& facts, const Listing& listing) {
   std::shared_ptr<FileState> file(new FileState(context, std::move(fd), std::move(label), true));
   base::WriterLock lock(file->mutex_);
-  file->start_anew(facts, stat);
+  file->start_anew(facts, stat, listing);
   return file;
 }
 
@@ -71,24 +118,19 @@ Result<std::shared_ptr<FileState>> FileState::open(FileContext& context, UniqueF
     file->adopt(*std::move(read), stat);
   } else {
     // Unreadable, and about to be emptied: what lies there is cut off together with the old id.
+    const Listing listing = list(context, 0, {}, *replace);
     COFFER_RETURN_IF_ERROR(context.backing.truncate(file->fd_, 0));
-    file->start_anew(*replace, stat);
+    file->start_anew(*replace, stat, listing);
   }
   return file;
 }
 
-void FileState::start_anew(const HeaderFacts& facts, const sys::Stat& stat) {
-  header_ = crypto::FileHeader{};
-  header_.clear.suite = context_.config.suite;
-  header_.clear.chunk_size = context_.config.chunk_size;
-  header_.clear.name_max = context_.config.name_max;
-  header_.clear.vault = context_.config.vault;
-  header_.clear.key_epoch = context_.config.key_epoch;
-  header_.clear.file = crypto::random_id<crypto::FileId>();
+void FileState::start_anew(const HeaderFacts& facts, const sys::Stat& stat, const Listing& listing) {
+  header_ = new_header(context_, listing.id, facts);
   header_.birth = to_timestamp(stat.btime);
   header_.mtime = to_timestamp(stat.mtime);
-  apply(facts, header_);
   cipher_ = std::make_shared<FileCipher>(context_.keys, header_.clear);
+  below_.start_new({listing.id, stat.ino, sys::nanoseconds(stat.btime)}, listing.sequence);
   trust_ = Trust::kConfirmed;
   header_stored_ = false;
   mtime_ = stat.mtime;  // of its creation, which is the one that the kernel has been told
@@ -108,6 +150,8 @@ void FileState::adopt(HeaderRead read, const sys::Stat& stat) {
   own_stat_ = stat;
   tail_.reset();
   trust_ = context_.known_good.contains(stat) ? Trust::kConfirmed : Trust::kUnconfirmed;
+  below_.adopt({header_.clear.file, stat.ino, sys::nanoseconds(stat.btime)}, header_.version, stat.size,
+               sys::nanoseconds(stat.ctime) < context_.synced_before_ns);
 }
 
 Result<FileState::HeaderRead> FileState::read_header(FileContext& context, FdRef fd, const sys::Stat& stat,
@@ -163,9 +207,24 @@ Errno FileState::damaged(const std::string& what) const {
   return Errno(EIO);
 }
 
+bool FileState::has_header() const {
+  base::ReaderLock lock(mutex_);
+  return header_stored_;
+}
+
 bool FileState::dirty() const {
   base::ReaderLock lock(mutex_);
   return dirty_since_.has_value() && !discarded_;
+}
+
+bool FileState::is_unwritten() const {
+  base::ReaderLock lock(mutex_);
+  return header_dirty_ && !discarded_;
+}
+
+bool FileState::is_streaming() const {
+  base::ReaderLock lock(mutex_);
+  return writers > 0 && below_.is_streaming();
 }
 
 std::uint64_t FileState::dirty_bytes() const {
@@ -178,9 +237,15 @@ std::optional<FileState::Clock::time_point> FileState::dirty_since() const {
   return discarded_ ? std::nullopt : dirty_since_;
 }
 
+void FileState::expect_removal() {
+  base::WriterLock lock(mutex_);
+  below_.forget();
+}
+
 void FileState::discard() {
   base::WriterLock lock(mutex_);
   discarded_ = true;
+  attributes_changed_ = true;
 }
 
 void FileState::touch() {
@@ -197,10 +262,16 @@ Status FileState::set_times(const timespec (&times)[2]) {
   return context_.backing.utimens(fd_, times);
 }
 
+std::optional<timespec> FileState::unstored_mtime() const {
+  base::ReaderLock lock(mutex_);
+  if (!dirty_since_ || discarded_) return std::nullopt;
+  return mtime_;
+}
+
 void FileState::update_facts(const HeaderFacts& facts) {
   base::WriterLock lock(mutex_);
   crypto::FileHeader updated = header_;
-  apply(facts, updated);
+  set_facts(facts, updated);
   updated.mtime = to_timestamp(mtime_);
   if (updated == header_) return;
   header_ = std::move(updated);
@@ -231,9 +302,17 @@ bool FileState::is_own_state(const sys::Stat& stat) const {
   return sys::nanoseconds(own_stat_.ctime) == sys::nanoseconds(stat.ctime) && own_stat_.size == stat.size;
 }
 
-void FileState::note_own_change(const sys::Stat& stat) {
+bool FileState::hold_mtime(const timespec& mtime) {
+  base::WriterLock lock(mutex_);
+  if (!dirty_since_ || discarded_ || lost_ || !writable_) return false;
+  mtime_ = mtime;
+  return true;
+}
+
+void FileState::note_own_change(const sys::Stat& stat, bool times_only) {
   base::WriterLock lock(mutex_);
   own_stat_ = stat;
+  attributes_changed_ = attributes_changed_ || !times_only;
 }
 
 bool FileState::knows(const sys::Stat& stat) const {

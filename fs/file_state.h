@@ -1,7 +1,9 @@
 // One open ciphertext file: its header, its sums, and the chunks that are newer than the disk.
 //
-// Shared by all handles of an inode. What is written reaches the disk in three places only, all in file_store.cc: whole
-// chunks of large writes at once, everything else when write_out() is called (close, fsync, a few seconds, memory).
+// Shared by all handles of an inode. What is written leaves memory in three places only, all in file_store.cc: whole
+// chunks of large writes at once, everything else when write_out() is called (close, fsync, a few seconds, memory). It
+// goes through a JournaledFile, which decides what of it may go into the ciphertext file at once and what must wait for
+// apply(). "Stored" below means either; reading sees no difference.
 // Rules it keeps (FORMAT.md 4, design notes in docs/ARCHITECTURE.md):
 //  - the sums in memory are those of the records on disk, so the header can be written at any time after the records;
 //  - a chunk whose write failed stays here with its plaintext, is read from here, and is tried again at each
@@ -29,6 +31,7 @@
 #include "crypto/vault_config.h"
 #include "fs/backing.h"
 #include "fs/events.h"
+#include "fs/journaled_file.h"
 #include "fs/known_good.h"
 #include "fs/types.h"
 
@@ -47,6 +50,9 @@ struct FileContext {
   std::atomic<bool> stopping{false};          // long checks end early
   // Modification times of files are set_times()'s to tell; nothing here guesses them (Filesystem::kernel_keeps_times).
   std::atomic<bool> kernel_keeps_times{false};
+  Journal* journal = nullptr;  // none: changes in place can be torn by a crash
+  // Files whose ctime is before this (nanoseconds) are on the disk.
+  std::atomic<std::int64_t> synced_before_ns{0};
 };
 
 // The part of the header that says whose and where the file is.
@@ -73,9 +79,18 @@ class FileState {
  public:
   using Clock = std::chrono::steady_clock;
 
+  // A regular file that is about to be made: in the journal, so that after a crash before its first write_out() it is
+  // an empty file and not an unreadable one. `directory`: where, by inode number; `entry`: its name there. To be given
+  // to create(), or to unlist() if the file could not be made.
+  struct Listing {
+    crypto::FileId id;
+    std::optional<std::uint64_t> sequence;  // none: no journal, or it took no entry
+  };
+  static Listing list(FileContext& context, std::uint64_t directory, std::string_view entry, const HeaderFacts& facts);
+  static void unlist(FileContext& context, const Listing& listing);
   // A file just created, empty below: gets a new id; its header is written at the first write_out().
   static std::shared_ptr<FileState> create(FileContext& context, UniqueFd fd, const sys::Stat& stat, std::string label,
-                                           const HeaderFacts& facts);
+                                           const HeaderFacts& facts, const Listing& listing);
   // `kind` is what the entry's name says; a header that says another is EIO. `label` names the ciphertext file in the
   // log. With `replace`, a file that cannot be read (incomplete, damaged
   // header) starts anew instead of failing: the caller is about to truncate it to nothing. Errors: EIO, and those of
@@ -110,20 +125,33 @@ class FileState {
   Result<std::uint64_t> seek(std::uint64_t offset, int whence) EXCLUDES(mutex_);
 
   // --- reaching the disk ---------------------------------------------------------------------------------------------
-  // All chunks, then length, header and mtime. Tries everything; the first error. Cheap if there is nothing to do.
+  // All chunks, then length, header and mtime: from then on it survives the death of this process. Tries everything;
+  // the first error. Cheap if there is nothing to do.
   Status write_out() EXCLUDES(mutex_);
-  // write_out(), then fsync or fdatasync.
+  // write_out(), and from the journal into the ciphertext file. Journal::flush() before it serves many files at once.
+  Status apply() EXCLUDES(mutex_);
+  // write_out(), and all of it durable. `data_only` as for fdatasync(2).
   Status sync(bool data_only) EXCLUDES(mutex_);
+  bool has_header() const EXCLUDES(mutex_);  // on disk
+  // Something is not in the ciphertext file yet.
   bool dirty() const EXCLUDES(mutex_);
+  // Something would be lost with this process: write_out() has work to do.
+  bool is_unwritten() const EXCLUDES(mutex_);
   std::uint64_t dirty_bytes() const EXCLUDES(mutex_);
-  // When the oldest change not yet written out was made; nothing if there is none.
+  // Much is being written behind its end, just now.
+  bool is_streaming() const EXCLUDES(mutex_);
+  // When the oldest change that is not in the ciphertext file was made; nothing if there is none.
   std::optional<Clock::time_point> dirty_since() const EXCLUDES(mutex_);
+  // Its last name is about to go: if it is not found after a crash, that is why.
+  void expect_removal() EXCLUDES(mutex_);
   // No write_out() any more: the file has no name left, what is held may go with it.
   void discard() EXCLUDES(mutex_);
 
   // Access and modification time, as for utimensat(2), but the latter never UTIME_NOW. The modification time is kept
   // over our own later writes to the ciphertext. In one step with them, so that none sets an older one again.
   Status set_times(const timespec (&times)[2]) EXCLUDES(mutex_);
+  // The modification time that the ciphertext file gets once everything is in it; nothing if it is.
+  std::optional<timespec> unstored_mtime() const EXCLUDES(mutex_);
   // Brings header fields up to date; written at the next write_out() if any differ.
   void update_facts(const HeaderFacts& facts) EXCLUDES(mutex_);
   // Mode and owner as they are now, for the next header that is written; no header is written for their sake.
@@ -132,8 +160,12 @@ class FileState {
   bool is_settled_at(const crypto::DirId& parent, std::string_view name) const EXCLUDES(mutex_);
   // The state of the ciphertext file as of our last look or change.
   sys::Stat disk_stat() const EXCLUDES(mutex_);
-  // The disk is in a state that our own doing explains.
-  void note_own_change(const sys::Stat& stat) EXCLUDES(mutex_);
+  // Only the modification time, and only in memory: nothing is done and false returned if that will not reach the disk
+  // with what else waits for it.
+  bool hold_mtime(const timespec& mtime) EXCLUDES(mutex_);
+  // The disk is in a state that our own doing explains. `times_only`: an fsync that has the content and the header in
+  // the journal need not see to it.
+  void note_own_change(const sys::Stat& stat, bool times_only = false) EXCLUDES(mutex_);
   // If somebody else changed the file below: reads it anew (only if nothing is held here). `seen` is an earlier look at
   // it. Errors: as open().
   Status refresh(const sys::Stat& seen) EXCLUDES(mutex_);
@@ -188,7 +220,7 @@ class FileState {
   // file_state.cc
   static Result<HeaderRead> read_header(FileContext& context, FdRef fd, const sys::Stat& stat, crypto::Kind kind,
                                         const std::string& label);
-  void start_anew(const HeaderFacts& facts, const sys::Stat& stat) REQUIRES(mutex_);
+  void start_anew(const HeaderFacts& facts, const sys::Stat& stat, const Listing& listing) REQUIRES(mutex_);
   void adopt(HeaderRead read, const sys::Stat& stat) REQUIRES(mutex_);
   bool is_own_state(const sys::Stat& stat) const REQUIRES_SHARED(mutex_);
   // Reports a chunk or the whole as not authentic and gives the EIO to return.
@@ -238,7 +270,9 @@ class FileState {
   Status store_header() REQUIRES(mutex_);
   crypto::HeaderBytes next_header() REQUIRES(mutex_);
   Status stored_all() REQUIRES(mutex_);
+  Status reached_file() REQUIRES(mutex_);
   Status write_out_locked() REQUIRES(mutex_);
+  Status apply_locked() REQUIRES(mutex_);
 
   FileContext& context_;
   const UniqueFd fd_;
@@ -246,14 +280,16 @@ class FileState {
   const bool writable_;
 
   mutable base::SharedMutex mutex_;
+  JournaledFile below_ GUARDED_BY(mutex_);
   // Replaced only by refresh(); a writer that sealed before it took the mutex compares.
   std::shared_ptr<const FileCipher> cipher_ GUARDED_BY(mutex_);
   crypto::FileHeader header_ GUARDED_BY(mutex_);      // as last written or read; sums live in sums_
-  crypto::Sums sums_ GUARDED_BY(mutex_);              // of the records on disk
+  crypto::Sums sums_ GUARDED_BY(mutex_);              // of the stored records
   std::atomic<std::uint64_t> size_;                   // plaintext; written under mutex_
-  std::uint64_t stored_size_ GUARDED_BY(mutex_) = 0;  // plaintext size that the records on disk make up
+  std::uint64_t stored_size_ GUARDED_BY(mutex_) = 0;  // plaintext size that the stored records make up
   bool header_stored_ GUARDED_BY(mutex_) = false;
-  bool header_dirty_ GUARDED_BY(mutex_) = false;
+  bool header_dirty_ GUARDED_BY(mutex_) = false;        // write_out() has work to do
+  bool attributes_changed_ GUARDED_BY(mutex_) = false;  // since the last fsync of the file itself
   bool discarded_ GUARDED_BY(mutex_) = false;
   std::map<std::uint64_t, DirtyChunk> dirty_ GUARDED_BY(mutex_);
   std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;  // in dirty_, counted in context_.dirty_bytes too

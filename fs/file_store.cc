@@ -1,4 +1,4 @@
-// The only places where the content of a ciphertext file changes on disk: records, length, header, in this order.
+// How content leaves memory: records, length, header, in this order.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -67,8 +67,7 @@ Status FileState::store_sealed(const Records& records, ByteView plain, bool pati
   COFFER_RETURN_IF_ERROR(subtract_range(records.first, end));
   for (auto held = dirty_.lower_bound(records.first); held != dirty_.end() && held->first < end;) drop_dirty(held++);
   header_.seals += count;
-  Status written =
-      context_.backing.pwritev(fd_, {as_iovec(records.bytes.view())}, geometry.record_begin({records.first}).value);
+  Status written = below_.pwritev({as_iovec(records.bytes.view())}, geometry.record_begin({records.first}).value);
   if (written) {
     for (const crypto::SumTerms& terms : records.terms) sums_.add(terms);
     stored_size_ = std::max(stored_size_, end * geometry.chunk_size());
@@ -81,7 +80,6 @@ Status FileState::store_sealed(const Records& records, ByteView plain, bool pati
     held_bytes_ += chunk.size();
     context_.dirty_bytes += chunk.size();
   }
-  static_cast<void>(context_.backing.truncate(fd_, geometry.cipher_length(stored_size_)));
   if (patient && context_.dirty_bytes <= context_.dirty_bytes_max) return base::ok();
   return written;
 }
@@ -99,7 +97,7 @@ Status FileState::subtract_range(std::uint64_t begin, std::uint64_t end) {
       continue;
     }
     // A hole, often a long one: jump to where the file below has data again.
-    auto data = context_.backing.seek(fd_, geometry.record_begin({index}).value, SEEK_DATA);
+    auto data = below_.seek_data(geometry.record_begin({index}).value);
     if (!data && data.error() == Errno(ENXIO)) break;
     if (data && geometry.chunk_of_cipher({*data}).value > index + 1)
       index = geometry.chunk_of_cipher({*data}).value - 1;
@@ -119,7 +117,12 @@ Status FileState::store_dirty() {
   for (auto at = dirty_.begin(); at != dirty_.end();) {
     const std::uint64_t first = at->first;
     std::uint64_t count = 0;
-    while (at != dirty_.end() && at->first == first + count && count < kChunksPerStore) ++at, ++count;
+    const bool counted = cipher_->geometry.record_begin({first}).value < below_.committed_end();
+    while (at != dirty_.end() && at->first == first + count && count < kChunksPerStore) {
+      ++at, ++count;
+      // What goes through the journal apart from what need not.
+      if (counted && cipher_->geometry.record_begin({first + count}).value >= below_.committed_end()) break;
+    }
     Status stored = store_run(first, count);
     if (!stored && first_error) first_error = stored;
   }
@@ -162,14 +165,7 @@ Status FileState::store_run(std::uint64_t first, std::uint64_t count) {
     if (chunk.counted) sums_.subtract(*chunk.counted);
     chunk.counted.reset();  // from here on what lies on disk is unknown
   }
-  Status written =
-      context_.backing.pwritev(fd_, {as_iovec(records.bytes.view())}, geometry.record_begin({first}).value);
-  if (!written) {
-    if (first * geometry.chunk_size() >= stored_size_) {
-      static_cast<void>(context_.backing.truncate(fd_, geometry.cipher_length(stored_size_)));
-    }
-    return written;
-  }
+  COFFER_RETURN_IF_ERROR(below_.pwritev({as_iovec(records.bytes.view())}, geometry.record_begin({first}).value));
   for (const crypto::SumTerms& terms : records.terms) sums_.add(terms);
   const std::uint64_t end = std::min((first + count) * geometry.chunk_size(), size_.load());
   stored_size_ = std::max(stored_size_, end);
@@ -184,12 +180,9 @@ Status FileState::store_new_file() {
   for (const crypto::SumTerms& terms : records.terms) sums_.add(terms);
   header_.seals += records.terms.size();
   crypto::HeaderBytes header = next_header();
-  std::vector<iovec> parts{as_iovec(header)};
-  if (records.bytes.size() != 0) parts.push_back(as_iovec(records.bytes.view()));
-  Status written = context_.backing.pwritev(fd_, std::move(parts), 0);
+  Status written = below_.commit(header, records.bytes.view(), header_.version, header_.clear.cipher_length);
   if (!written) {
     sums_ = before;
-    static_cast<void>(context_.backing.truncate(fd_, 0));
     return written;
   }
   stored_size_ = size_;
@@ -199,7 +192,7 @@ Status FileState::store_new_file() {
 
 Status FileState::store_length() {
   if (stored_size_ == size_) return base::ok();
-  COFFER_RETURN_IF_ERROR(context_.backing.truncate(fd_, cipher_->geometry.cipher_length(size_)));
+  COFFER_RETURN_IF_ERROR(below_.truncate(cipher_->geometry.cipher_length(size_)));
   stored_size_ = size_;
   return base::ok();
 }
@@ -217,13 +210,17 @@ crypto::HeaderBytes FileState::next_header() {
 
 Status FileState::store_header() {
   crypto::HeaderBytes header = next_header();
-  return context_.backing.pwritev(fd_, {as_iovec(header)}, 0);
+  return below_.commit(header, {}, header_.version, header_.clear.cipher_length);
 }
 
-// Everything is on disk: set the mtime that people see, and remember the state as good.
 Status FileState::stored_all() {
   header_stored_ = true;
   header_dirty_ = false;
+  return below_.pending() ? base::ok() : reached_file();
+}
+
+// Everything is in the ciphertext file: set the mtime that people see, and remember the state as good.
+Status FileState::reached_file() {
   dirty_since_.reset();
   const timespec times[2] = {{0, UTIME_OMIT}, mtime_};
   COFFER_RETURN_IF_ERROR(context_.backing.utimens(fd_, times));
@@ -234,7 +231,7 @@ Status FileState::stored_all() {
 }
 
 Status FileState::write_out_locked() {
-  if (!dirty_since_ || discarded_) return base::ok();
+  if (!header_dirty_ || discarded_) return base::ok();
   COFFER_RETURN_IF_ERROR(check_not_lost());
   const std::uint64_t chunks = cipher_->geometry.chunk_count(size_);
   if (!header_stored_ && stored_size_ == 0 && dirty_.size() == chunks && chunks <= kChunksPerStore) {
@@ -253,9 +250,42 @@ Status FileState::write_out() {
   return write_out_locked();
 }
 
+Status FileState::apply_locked() {
+  COFFER_RETURN_IF_ERROR(write_out_locked());
+  if (!below_.pending()) return base::ok();
+  COFFER_RETURN_IF_ERROR(check_not_lost());
+  COFFER_RETURN_IF_ERROR(below_.apply());
+  return reached_file();
+}
+
+Status FileState::apply() {
+  if (!writable_) return base::ok();
+  base::WriterLock lock(mutex_);
+  return apply_locked();
+}
+
+// A change that is in the journal whole needs no more than that; what went into the file at once, and what is known of
+// it besides content, needs the file, and before the header that counts it.
 Status FileState::sync(bool data_only) {
-  COFFER_RETURN_IF_ERROR(write_out());
-  return data_only ? context_.backing.fdatasync(fd_) : context_.backing.fsync(fd_);
+  JournaledFile::Unsynced needs;
+  {
+    base::WriterLock lock(mutex_);
+    if (writable_) COFFER_RETURN_IF_ERROR(write_out_locked());
+    needs = below_.unsynced();
+    // Also for fdatasync: a file that was renamed is of no use under neither name.
+    needs.file = needs.file || attributes_changed_;
+    data_only = data_only && !std::exchange(attributes_changed_, false);
+  }
+  if (needs.file) {
+    Status synced = data_only ? context_.backing.fdatasync(fd_) : context_.backing.fsync(fd_);
+    base::WriterLock lock(mutex_);
+    if (!synced) {
+      attributes_changed_ = true;
+      return synced;
+    }
+    below_.synced(needs);
+  }
+  return needs.journal == 0 ? base::ok() : context_.journal->flush(needs.journal);
 }
 
 // Whole chunks become holes.
@@ -268,16 +298,7 @@ Status FileState::punch_chunks(std::uint64_t begin, std::uint64_t end) {
   const std::uint64_t from = geometry.record_begin({begin}).value;
   const std::uint64_t to = geometry.record_begin({stored_end - 1}).value +
                            geometry.chunk_length({stored_end - 1}, stored_size_) + geometry.overhead();
-  Status punched = context_.backing.fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, to - from);
-  if (!punched && punched.error() == Errno(EOPNOTSUPP)) {
-    const base::Bytes zeros(1 << 20);
-    punched = base::ok();
-    for (std::uint64_t at = from; at < to && punched;) {
-      std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(zeros.size(), to - at));
-      punched = context_.backing.pwritev(fd_, {as_iovec(ByteView(zeros).first(part))}, at);
-      at += part;
-    }
-  }
+  Status punched = below_.punch(from, to - from);
   if (!punched) {
     // Some may be zero and some not: hold zeros for all of them, to be stored as records at the next write_out().
     for (std::uint64_t index = begin; index < stored_end; ++index) dirty_[index] = DirtyChunk{};

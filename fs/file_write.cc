@@ -20,6 +20,7 @@ Status FileState::write(std::uint64_t offset, ByteView data, bool patient) {
   if (data.empty()) return base::ok();
   if (offset > crypto::kMaxPlainSize || data.size() > crypto::kMaxPlainSize - offset) return Errno(EFBIG);
   COFFER_RETURN_IF_ERROR(confirm());
+  if (context_.journal != nullptr) context_.journal->wait_for_room();
   std::optional<Records> sealed;
   if (data.size() >= kSealAtOnceMin) {
     std::shared_ptr<const FileCipher> cipher;
@@ -57,6 +58,8 @@ Status FileState::write_locked(std::uint64_t offset, ByteView data, Records* sea
   } else {
     COFFER_RETURN_IF_ERROR(hold(offset, data));
   }
+  // What the journal has is safe; what cannot be applied now is tried again by the settler.
+  if (below_.crowded()) static_cast<void>(apply_locked());
   const bool memory_full = context_.dirty_bytes > context_.dirty_bytes_max;
   if (held_bytes_ <= kHeldPerFileMax && !memory_full) return base::ok();
   Status stored = store_dirty();

@@ -7,11 +7,20 @@
 #include "base/log.h"
 #include "crypto/random.h"
 #include "fs/filesystem_impl.h"
+#include "fs/journal_replay.h"
+#include "fs/user_text.h"
 
 namespace coffer::fs {
 namespace {
 
 constexpr const char* kKnownFile = "known";
+
+// The clock that file times are taken from.
+std::int64_t clock_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return sys::nanoseconds(now);
+}
 
 }  // namespace
 
@@ -33,7 +42,7 @@ Filesystem::Impl::Impl(FilesystemOptions options, std::unique_ptr<Backing> backi
 Filesystem::Impl::~Impl() {
   Status stopped = shutdown();
   if (!stopped) {
-    base::log(base::LogLevel::kError, "the vault was closed with unwritten data: error {}", stopped.error().code());
+    base::log(base::LogLevel::kError, "the vault was closed with unwritten data: {}", errno_text(stopped.error()));
   }
   inodes_.on_watched_gone({});
   directory_fds_.clear();
@@ -46,44 +55,72 @@ Status Filesystem::Impl::start() {
   // Never evicted: the vault folder cannot be opened again by name.
   root_fd_ = std::make_shared<const UniqueFd>(std::move(fd));
   if (options_.state.valid()) known_good_.load(options_.state, kKnownFile);
-  settler_ = std::make_unique<Settler>(
-      inodes_, Settler::Work{
-                   [this](const InodeRef& inode) { settle(inode); },
-                   [this](const InodeRef& inode, const std::shared_ptr<FileState>& file) {
-                     // Its own flush or release tells; here only the log.
-                     Status written = write_out(inode, file);
-                     if (!written && !file->lost()) {
-                       base::log(base::LogLevel::kWarning, "{}: not written yet, error {}", file->label(),
-                                 written.error().code());
-                     }
-                   },
-                   [this] {
-                     Status synced = sync_below();
-                     if (!synced) {
-                       base::log(base::LogLevel::kError, "the vault's disk: sync failed, error {}",
-                                 synced.error().code());
-                     }
-                   },
-               });
+  file_context_.synced_before_ns = clock_ns();
+  COFFER_RETURN_IF_ERROR(start_journal());
+  settler_ = std::make_unique<Settler>(inodes_,
+                                       Settler::Work{
+                                           [this](const InodeRef& inode) { settle(inode); },
+                                           [this](const std::vector<Settler::Unsaved>& files) { store(files); },
+                                           [this] {
+                                             Status synced = sync_below();
+                                             if (!synced) {
+                                               base::log(base::LogLevel::kError, "the vault's disk: sync failed: {}",
+                                                         errno_text(synced.error()));
+                                             }
+                                           },
+                                       },
+                                       options_.settles_by_hand);
+  if (journal_) journal_->on_crowded([this] { settler_->hurry(); });
   start_watch(root);
+  return base::ok();
+}
+
+// What a crash left half done is done first; else what comes now could make it impossible. Without a journal changes in
+// place can be torn.
+Status Filesystem::Impl::start_journal() {
+  if (options_.read_only) return base::ok();
+  if (options_.state.valid()) {
+    Status replayed = replay_journal(file_context_, FdRef(*root_fd_), options_.state);
+    if (!replayed) {
+      base::log(base::LogLevel::kError,
+                "what the last mount left in the crash journal cannot be completed (error {}); nothing was mounted, so "
+                "that it can be tried again",
+                replayed.error().code());
+      return replayed;
+    }
+  }
+  auto journal = options_.state.valid() ? Journal::open(*backing_, options_.state) : Errno(ENOENT);
+  if (journal) {
+    journal_ = *std::move(journal);
+    file_context_.journal = journal_.get();
+  } else {
+    base::log(base::LogLevel::kWarning,
+              "no crash journal (error {}): a crash can leave files unreadable that are being changed in place",
+              journal.error().code());
+  }
   return base::ok();
 }
 
 Status Filesystem::Impl::sync_below() {
   // syncfs needs a descriptor that is open for reading.
   COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(FdRef(*root_fd_), ".", O_RDONLY | O_DIRECTORY));
-  return backing_->syncfs(fd);
+  const std::int64_t now = clock_ns();
+  const std::uint64_t ended = journal_ ? journal_->ended_before() : 0;
+  COFFER_RETURN_IF_ERROR(backing_->syncfs(fd));
+  file_context_.synced_before_ns = now;
+  if (journal_) journal_->retire(ended);
+  return base::ok();
 }
 
 Status Filesystem::Impl::sync() {
   Status first_error = base::ok();
   for (const auto& handle : files_.all()) {
     if (!handle->may_write) continue;
-    Status written = write_out(handle->inode, handle->file);
+    Status written = apply(handle->inode, handle->file);
     if (!written && first_error) first_error = written;
   }
   for (const auto& file : settler_->drain()) {
-    Status written = file->write_out();
+    Status written = file->apply();
     if (!written && first_error) first_error = written;
   }
   if (!options_.read_only) {
@@ -117,6 +154,7 @@ FilesystemStatus Filesystem::Impl::status() const {
   result.files_open = files_.all().size();
   result.dirty_files = settler_ ? settler_->waiting() : 0;
   result.dirty_bytes = file_context_.dirty_bytes;
+  if (result.dirty_files != 0) result.write_error = recent_write_error();
   result.integrity_events = events_.count(EventKind::kIntegrity);
   result.files_moved = events_.count(EventKind::kMoved);
   result.names_unreadable = events_.count(EventKind::kUnreadable);
@@ -207,6 +245,7 @@ Status Filesystem::list(HandleId handle, std::uint64_t offset, bool plus, const 
 void Filesystem::release_directory(HandleId handle) { impl_->release_directory(handle); }
 Status Filesystem::fsync_directory(HandleId handle) { return impl_->fsync_directory(handle); }
 Status Filesystem::sync() { return impl_->sync(); }
+void Filesystem::settle_by_hand(std::chrono::seconds later) { impl_->settler_->round(Settler::Clock::now() + later); }
 Status Filesystem::shutdown() { return impl_->shutdown(); }
 FilesystemStatus Filesystem::status() const { return impl_->status(); }
 

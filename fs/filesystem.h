@@ -11,6 +11,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,8 @@ struct FilesystemOptions {
   // For how long changes by others are collected before `hooks` are told, and how many directories may be watched.
   std::chrono::milliseconds watch_delay{50};
   std::size_t watched_directories_max = 1 << 17;
+  // For tests: no background threads; what they would do happens in settle_by_hand() only.
+  bool settles_by_hand = false;
 };
 
 // Numbers for `coffer status`; all since the mount.
@@ -52,6 +55,7 @@ struct FilesystemStatus {
   std::uint64_t files_open = 0;
   std::uint64_t dirty_files = 0;  // content or header not yet in its final state on disk
   std::uint64_t dirty_bytes = 0;
+  std::optional<Errno> write_error;        // why what waits could not be written out just now
   std::uint64_t integrity_events = 0;      // EIO for authenticity or incompleteness
   std::uint64_t files_moved = 0;           // found elsewhere than their header says, unexplained
   std::uint64_t names_unreadable = 0;      // look like ours, do not authenticate where they are
@@ -156,6 +160,8 @@ class Filesystem {
   // --- the whole -----------------------------------------------------------------------------------------------------
   // Everything written so far is on disk in its final state. Errors of single files: the first, after trying all.
   Status sync();
+  // For tests: what the background does each second (fs/settler.h), at once, as if it were `later` than it is.
+  void settle_by_hand(std::chrono::seconds later);
   // As sync(), then stops the background threads. Verbs must not be called any more. Idempotent.
   Status shutdown();
   FilesystemStatus status() const;

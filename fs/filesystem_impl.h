@@ -154,6 +154,7 @@ class Filesystem::Impl {
   Status shutdown();
   FilesystemStatus status() const;
   Status sync_below();
+  Status start_journal();
 
   FilesystemOptions options_;
   std::unique_ptr<Backing> backing_;
@@ -165,6 +166,7 @@ class Filesystem::Impl {
   DirectoryFds directory_fds_;
   FileContext file_context_;
   RecentFiles recent_files_;
+  std::unique_ptr<Journal> journal_;  // nullptr: read-only, or nowhere to put it
   crypto::XattrCipher xattrs_;
   HandleTable<OpenFile> files_;
   HandleTable<OpenDirectory> directories_;
@@ -173,6 +175,9 @@ class Filesystem::Impl {
   std::unique_ptr<VaultWatch> watch_;  // nullptr: nobody tells us of changes
   std::string not_watched_because_;    // then
   std::atomic<bool> stopped_{false};
+  // The last failure to write something out, and when.
+  std::atomic<int> write_error_{0};
+  std::atomic<Settler::Clock::time_point> write_error_at_{};
   const bool privileged_;
 
   // --- finding things: fs_locate.cc. Take no `names` lock; work with and without one held. ---------------------------
@@ -268,10 +273,17 @@ class Filesystem::Impl {
   // Held from the first look at the ciphertext file until its FileState is known to everybody. One for many inodes.
   base::Mutex& opening(const Inode& inode) { return opening_[inode.id.value % opening_.size()]; }
   static Status fallocate(FileState& file, int mode, std::uint64_t offset, std::uint64_t length);
-  Status fsync_side_file(const InodeRef& inode);
-  Status write_keeping_mode(FileState& file);
+  Status fsync_side_files(const InodeRef& inode);
+  // `verb`: FileState::write_out or apply.
+  Status write_keeping_mode(FileState& file, Status (FileState::*verb)());
   Opened make_handle(const InodeRef& inode, std::shared_ptr<FileState> file, bool may_write);
   Status write_out(const InodeRef& inode, const std::shared_ptr<FileState>& file);
+  // write_out(), and from the journal into the ciphertext files, with one flush for all. Failures are logged.
+  void store(const std::vector<Settler::Unsaved>& files);
+  Status apply(const InodeRef& inode, const std::shared_ptr<FileState>& file);
+  void reached_file(const InodeRef& inode, const FileState& file);
+  void note_write_error(Errno error);
+  std::optional<Errno> recent_write_error() const;
   // For changes made without a handle: nobody will flush them.
   Status write_out_unless_held(const InodeRef& inode, const std::shared_ptr<FileState>& file);
   void settle(const InodeRef& inode);
@@ -286,7 +298,7 @@ class Filesystem::Impl {
   Result<crypto::DirId> place_hash(const InodeRef& inode);
   crypto::DirId place_hash(const FoundEntry& entry, std::string_view name) const;
   // An own change to attributes or names moved the ctime: what we knew of the content stays known.
-  void own_change(const InodeRef& inode, const sys::Stat& before, const sys::Stat& after);
+  void own_change(const InodeRef& inode, const sys::Stat& before, const sys::Stat& after, bool times_only = false);
 
   // --- making and removing entries: fs_names.cc ----------------------------------------------------------------------
   Result<FoundEntry> make_with_content(const OpenedDir& dir, std::string_view name, crypto::Kind kind, mode_t mode,
@@ -329,6 +341,11 @@ class Filesystem::Impl {
   Result<std::optional<PinMove>> prepare_if_directory(const OpenedDir& dir, std::string_view name);
   Status rename_over(Move& move, const std::optional<FoundEntry>& target);
   Status exchange(Move& one, Move& other);
+  // The content of a file has reached the disk.
+  Status make_durable(const OpenedDir& dir, const FoundEntry& entry);
+  void write_headerless(const InodeRef& inode);
+  Status list_replacement(const Move& move, const FoundEntry& target, const Move* back,
+                          std::optional<std::uint64_t>& sequence);
   void move_done(Move& move);
 
   std::array<base::Mutex, 256> opening_;

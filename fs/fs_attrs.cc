@@ -63,6 +63,12 @@ Attr Filesystem::Impl::change_removed(const InodeRef& inode, Attr last, const At
 
 Result<Attr> Filesystem::Impl::change_reached(const InodeRef& inode, const AttrChange& change) {
   COFFER_ASSIGN_OR_RETURN(Located located, reach_now(inode));
+  const bool times_only = !change.uid && !change.gid && !change.mode;
+  // What the kernel says of each file that it writes back, before it closes or syncs it.
+  if (times_only && change.mtime && !change.atime && !inodes_.is_replaced(*inode)) {
+    auto file = held_file(*inode);
+    if (file && file->hold_mtime(resolve_now(*change.mtime))) return attr_of(inode, located);
+  }
   const sys::Stat before = located.stat;
   if (change.uid || change.gid) {
     COFFER_RETURN_IF_ERROR(backing_->chown(located.at(), located.entry, change.uid.value_or(static_cast<uid_t>(-1)),
@@ -80,7 +86,7 @@ Result<Attr> Filesystem::Impl::change_reached(const InodeRef& inode, const AttrC
     COFFER_RETURN_IF_ERROR(file ? file->set_times(times) : backing_->utimens(located.at(), located.entry, times));
   }
   COFFER_ASSIGN_OR_RETURN(located.stat, backing_->stat(located.at(), located.entry));
-  own_change(inode, before, located.stat);
+  own_change(inode, before, located.stat, times_only);
   COFFER_ASSIGN_OR_RETURN(Attr attr, attr_of(inode, located));
   if (change.mode || change.uid || change.gid) {
     if (auto file = inodes_.file_of(*inode)) file->anticipate_facts(attr.mode, attr.uid, attr.gid);

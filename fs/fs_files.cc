@@ -4,20 +4,25 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "fs/filesystem_impl.h"
+#include "fs/user_text.h"
 
 namespace coffer::fs {
 namespace {
 
 // At most so much is copied per copy_file_range request; the kernel comes again for the rest.
 constexpr std::size_t kCopyMax = 4 << 20;
+// What could not be written is tried again each second (Settler): an older failure is over.
+constexpr auto kWriteErrorFor = std::chrono::seconds(4);
 
 }  // namespace
 
-void Filesystem::Impl::own_change(const InodeRef& inode, const sys::Stat& before, const sys::Stat& after) {
+void Filesystem::Impl::own_change(const InodeRef& inode, const sys::Stat& before, const sys::Stat& after,
+                                  bool times_only) {
   known_good_.carry_over(before, after);
   if (inodes_.is_cached(*inode, before)) inodes_.set_cached(*inode, after);
-  if (auto file = inodes_.file_of(*inode)) file->note_own_change(after);
+  if (auto file = inodes_.file_of(*inode)) file->note_own_change(after, times_only);
   settler_->disk_changed();
 }
 
@@ -38,20 +43,72 @@ Result<std::size_t> Filesystem::Impl::write(HandleId id, std::uint64_t offset, B
 }
 
 Status Filesystem::Impl::write_out(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
-  if (!file->dirty()) return base::ok();
-  COFFER_RETURN_IF_ERROR(write_keeping_mode(*file));
-  const sys::Stat stat = file->disk_stat();
-  inodes_.set_cached(*inode, stat);
-  if (is_settled(inode, *file)) inodes_.set_settled(*inode, stat);
-  settler_->content_written(inode);
-  settler_->disk_changed();
+  if (!file->is_unwritten()) return base::ok();
+  const Status written = write_keeping_mode(*file, &FileState::write_out);
+  if (!written && !file->lost()) note_write_error(written.error());
+  COFFER_RETURN_IF_ERROR(written);
+  if (file->dirty()) {
+    settler_->file_changed(inode, file);  // in the journal, to be applied
+  } else {
+    reached_file(inode, *file);
+    settler_->disk_changed();
+  }
   return base::ok();
+}
+
+Status Filesystem::Impl::apply(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
+  if (!file->dirty()) return base::ok();
+  const Status applied = write_keeping_mode(*file, &FileState::apply);
+  if (!applied && !file->lost()) note_write_error(applied.error());
+  COFFER_RETURN_IF_ERROR(applied);
+  reached_file(inode, *file);
+  settler_->journal_applied();
+  return base::ok();
+}
+
+void Filesystem::Impl::store(const std::vector<Settler::Unsaved>& files) {
+  const auto told = [](const FileState& file, const Status& done) {
+    // Its own flush or release tells; here only the log.
+    if (!done && !file.lost()) {
+      base::log(base::LogLevel::kWarning, "{}: not written yet: {}", file.label(), errno_text(done.error()));
+    }
+    return done.has_value();
+  };
+  std::vector<const Settler::Unsaved*> written;
+  const bool crowded = journal_ && journal_->is_crowded();
+  for (const Settler::Unsaved& entry : files) {
+    if (!told(*entry.file, write_out(entry.inode, entry.file))) continue;
+    // What is being copied in would have to reach the disk before its header, and its writers would wait for that.
+    if (entry.file->is_streaming() && !crowded) continue;
+    written.push_back(&entry);
+  }
+  // One flush, so that the files' own find everything durable. Its failure is theirs, too.
+  if (journal_ && !written.empty()) static_cast<void>(journal_->flush_all());
+  for (const Settler::Unsaved* entry : written) told(*entry->file, apply(entry->inode, entry->file));
+}
+
+void Filesystem::Impl::reached_file(const InodeRef& inode, const FileState& file) {
+  const sys::Stat stat = file.disk_stat();
+  inodes_.set_cached(*inode, stat);
+  if (is_settled(inode, file)) inodes_.set_settled(*inode, stat);
+  settler_->content_written(inode);
+}
+
+void Filesystem::Impl::note_write_error(Errno error) {
+  write_error_ = error.code();
+  write_error_at_ = Settler::Clock::now();
+}
+
+std::optional<Errno> Filesystem::Impl::recent_write_error() const {
+  const int error = write_error_;
+  if (error == 0 || Settler::Clock::now() - write_error_at_.load() > kWriteErrorFor) return std::nullopt;
+  return Errno(error);
 }
 
 Status Filesystem::Impl::write_out_unless_held(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
   if (file->handles > 0) return base::ok();
   const Status written = write_out(inode, file);
-  if (!written) settler_->keep_unsaved(inode, file);
+  if (file->dirty()) settler_->keep_unsaved(inode, file);
   return written;
 }
 
@@ -63,10 +120,10 @@ bool Filesystem::Impl::is_settled(const InodeRef& inode, const FileState& file) 
 }
 
 // A write by somebody without CAP_FSETID clears suid and sgid below; when they are to go, we are told (kill_suidgid).
-Status Filesystem::Impl::write_keeping_mode(FileState& file) {
-  if (privileged_) return file.write_out();
+Status Filesystem::Impl::write_keeping_mode(FileState& file, Status (FileState::*verb)()) {
+  if (privileged_) return (file.*verb)();
   COFFER_ASSIGN_OR_RETURN(sys::Stat before, backing_->stat(file.fd()));
-  COFFER_RETURN_IF_ERROR(file.write_out());
+  COFFER_RETURN_IF_ERROR((file.*verb)());
   if ((before.mode & (S_ISUID | S_ISGID)) == 0) return base::ok();
   COFFER_RETURN_IF_ERROR(backing_->chmod(file.fd(), before.mode & 07777));
   COFFER_ASSIGN_OR_RETURN(sys::Stat after, backing_->stat(file.fd()));
@@ -91,11 +148,15 @@ void Filesystem::Impl::release(HandleId id) {
   Status written = write_out(handle->inode, handle->file);
   if (handle->file->lost()) return;  // that was reported when it happened
   if (written) {
-    if (!inodes_.removed_attr(*handle->inode)) recent_files_.keep(handle->file);
+    if (inodes_.removed_attr(*handle->inode)) return;
+    recent_files_.keep(handle->file);
+    if (!handle->file->dirty()) return;
+    settler_->keep_unsaved(handle->inode, handle->file);  // in the journal
+    if (settler_->keeps_many()) settler_->store_unsaved();
     return;
   }
   events_.report(EventKind::kWriteError, fmt::format("{}: not written yet ({}); kept in memory and tried again",
-                                                     handle->file->label(), written.error().code()));
+                                                     handle->file->label(), errno_text(written.error())));
   settler_->keep_unsaved(handle->inode, handle->file);
 }
 
@@ -104,19 +165,22 @@ Status Filesystem::Impl::fsync(HandleId id, bool data_only) {
   if (!handle) return Errno(EBADF);
   COFFER_RETURN_IF_ERROR(write_out(handle->inode, handle->file));
   COFFER_RETURN_IF_ERROR(handle->file->sync(data_only));
-  return while_moving([&] { return fsync_side_file(handle->inode); });
+  return while_moving([&] { return fsync_side_files(handle->inode); });
 }
 
 // A long name is durable only with its side file.
-Status Filesystem::Impl::fsync_side_file(const InodeRef& inode) {
-  Place place = inodes_.place_of(*inode);
-  if (!place.parent) return base::ok();
-  COFFER_ASSIGN_OR_RETURN(EntryName name, entry_of(place.parent, place, inode->kind));
-  if (!name.is_long() || place.odd) return base::ok();
-  COFFER_ASSIGN_OR_RETURN(SharedFd dir, directory_fd(place.parent));
-  COFFER_ASSIGN_OR_RETURN(UniqueFd side, backing_->open(FdRef(*dir), name.entry + std::string(crypto::kSideFileSuffix),
-                                                        O_RDONLY | O_NONBLOCK));
-  return backing_->fsync(side);
+Status Filesystem::Impl::fsync_side_files(const InodeRef& inode) {
+  for (const Place& place : inodes_.places_of(*inode)) {
+    if (!place.parent || place.odd) continue;
+    COFFER_ASSIGN_OR_RETURN(EntryName name, entry_of(place.parent, place, inode->kind));
+    if (!name.is_long()) continue;
+    COFFER_ASSIGN_OR_RETURN(SharedFd dir, directory_fd(place.parent));
+    COFFER_ASSIGN_OR_RETURN(
+        UniqueFd side,
+        backing_->open(FdRef(*dir), name.entry + std::string(crypto::kSideFileSuffix), O_RDONLY | O_NONBLOCK));
+    COFFER_RETURN_IF_ERROR(backing_->fsync(side));
+  }
+  return base::ok();
 }
 
 Status Filesystem::Impl::fallocate(HandleId id, int mode, std::uint64_t offset, std::uint64_t length) {
@@ -206,11 +270,15 @@ void Filesystem::Impl::settle(const InodeRef& inode) {
   }
   (*file)->update_facts(*facts);
   if (!(*file)->dirty()) return;
-  Status written = write_keeping_mode(**file);
+  Status written = write_keeping_mode(**file, &FileState::write_out);
   if (!written) {
     events_.report(EventKind::kWriteError,
                    fmt::format("{}: header not brought up to date ({})", located->entry, written.error().code()));
     settler_->file_changed(inode, *file);  // tried again while somebody holds it open
+    return;
+  }
+  if ((*file)->dirty()) {
+    settler_->keep_unsaved(inode, *file);
     return;
   }
   inodes_.set_cached(*inode, (*file)->disk_stat());

@@ -273,6 +273,7 @@ Result<Attr> Filesystem::Impl::attr_of(const InodeRef& inode, FdRef dir, const s
         attr.size = stat.size;
       } else if (auto file = inodes_.file_of(*inode)) {
         attr.size = file->size();
+        if (auto mtime = file->unstored_mtime()) attr.mtime = *mtime;
       } else {
         attr.size = plain_size_of(stat.size);
       }

@@ -7,6 +7,7 @@
 #include <climits>
 
 #include "base/log.h"
+#include "crypto/random.h"
 #include "fs/durable_file.h"
 #include "fs/filesystem_impl.h"
 
@@ -85,12 +86,21 @@ Result<Created> Filesystem::Impl::create_new(const OpenedDir& dir, std::string_v
   made.under = dir.ids->front();
   made.name = names_.encode(made.under, crypto::Kind::kFileOrDirectory, name);
   COFFER_RETURN_IF_ERROR(names_.write_side_file(dir.at(), made.name, false));
-  COFFER_ASSIGN_OR_RETURN(
-      UniqueFd fd, backing_->open(dir.at(), made.name.entry, O_RDWR | O_CREAT | O_EXCL, mode_below(mode, false)));
-  COFFER_ASSIGN_OR_RETURN(made.stat, backing_->stat(fd));
+  made.stat.mode = S_IFREG | (mode & ~caller.umask);
+  made.stat.uid = caller.uid;
+  made.stat.gid = caller.gid;
+  const FileState::Listing listing = FileState::list(file_context_, dir.inode->backing.ino, made.name.entry,
+                                                     new_facts(dir, name, crypto::Kind::kFileOrDirectory, made.stat));
+  auto opened = backing_->open(dir.at(), made.name.entry, O_RDWR | O_CREAT | O_EXCL, mode_below(mode, false));
+  auto stat = opened ? backing_->stat(*opened) : opened.error();
+  if (!stat) {
+    FileState::unlist(file_context_, listing);
+    return stat.error();
+  }
+  made.stat = *stat;
   InodeRef inode = ref(dir, made, name, 1);
   HeaderFacts facts = new_facts(dir, name, crypto::Kind::kFileOrDirectory, made.stat);
-  auto file = FileState::create(file_context_, std::move(fd), made.stat, made.name.entry, facts);
+  auto file = FileState::create(file_context_, *std::move(opened), made.stat, made.name.entry, facts, listing);
   file = inodes_.publish_file(*inode, std::move(file));
   settler_->file_changed(inode, file);
   auto finish = [&]() -> Result<Attr> {
@@ -151,7 +161,8 @@ Result<FoundEntry> Filesystem::Impl::make_with_content(const OpenedDir& dir, std
     HeaderFacts facts = new_facts(dir, name, kind, made.stat);
     facts.mode = kind == crypto::Kind::kSymlink ? S_IFLNK | 0777 : (mode & S_IFMT) | (made.stat.mode & 07777);
     facts.rdev = rdev;
-    auto file = FileState::create(file_context_, std::move(fd), made.stat, made.name.entry, facts);
+    auto file = FileState::create(file_context_, std::move(fd), made.stat, made.name.entry, facts,
+                                  {crypto::random_id<crypto::FileId>(), std::nullopt});
     COFFER_RETURN_IF_ERROR(file->write(0, base::as_bytes(content), false));
     COFFER_RETURN_IF_ERROR(file->write_out());
     return backing_->rename(dir.at(), temporary, dir.at(), made.name.entry, RENAME_NOREPLACE);
@@ -239,7 +250,8 @@ Result<Attr> Filesystem::Impl::link(InodeId id, InodeId parent, std::string_view
   made.kind = inode->kind;
   made.under = dir.ids->front();
   made.name = names_.encode(made.under, made.kind, name);
-  COFFER_RETURN_IF_ERROR(names_.write_side_file(dir.at(), made.name, false));
+  COFFER_RETURN_IF_ERROR(names_.write_side_file(dir.at(), made.name, true));
+  write_headerless(inode);
   COFFER_RETURN_IF_ERROR(backing_->link(from.at(), from.entry, dir.at(), made.name.entry));
   settler_->disk_changed();
   COFFER_ASSIGN_OR_RETURN(made.stat, backing_->stat(dir.at(), made.name.entry));
@@ -256,6 +268,7 @@ void Filesystem::Impl::keep_orphan(const OpenedDir& dir, const FoundEntry& found
   if (found.is_directory() || found.stat.nlink > 1) return;
   InodeRef inode = inodes_.find(BackingId::of(found.stat));
   if (!inode) return;
+  if (auto file = inodes_.file_of(*inode)) file->expect_removal();
   // Also if it is open now: whoever has it open may close it before the late open comes.
   auto fd = backing_->open(dir.at(), found.name.entry, O_PATH);
   // Without one (no descriptors left) a late open is ESTALE, as on any network file system.

@@ -55,7 +55,9 @@ Result<Filesystem::Impl::Move> Filesystem::Impl::plan_move(const OpenedDir& from
             names_.encode(to_dir.ids->front(), from.kind, to_name),
             ref(from_dir, from, from_name, 0),
             std::move(pin)};
-  COFFER_RETURN_IF_ERROR(names_.write_side_file(to_dir.at(), move.to, from.is_directory()));
+  write_headerless(move.inode);
+  // Durable: what is renamed may be, and its old name goes.
+  COFFER_RETURN_IF_ERROR(names_.write_side_file(to_dir.at(), move.to, true));
   if (!from.is_directory()) return move;
   if (!move.pin || move.pin->directory != move.inode) return Errno(EBUSY);  // another directory took the name meanwhile
   COFFER_RETURN_IF_ERROR(add_pin(*move.pin, names_.cipher().derived_id(from.under, from.name.full),
@@ -96,6 +98,10 @@ Status Filesystem::Impl::rename_over(Move& move, const std::optional<FoundEntry>
     return clear_for_removal(target_fd, ref(move.to_dir, *target, move.to_name, 0), target_pins);
   };
   Status done = make_room();
+  // Else a crash could leave the new name over content that never reached the disk, and the old content gone.
+  if (done && target && !move.from.is_directory()) done = make_durable(move.from_dir, move.from);
+  std::optional<std::uint64_t> replacing;
+  if (done && other_entry && !target->is_directory()) done = list_replacement(move, *target, nullptr, replacing);
   if (done) done = backing_->rename(move.from_dir.at(), move.from.name.entry, move.to_dir.at(), move.to.entry, 0);
   bool moved = done.has_value();
   if (moved && other_entry) {
@@ -106,6 +112,7 @@ Status Filesystem::Impl::rename_over(Move& move, const std::optional<FoundEntry>
       moved = !backing_->rename(move.to_dir.at(), move.to.entry, move.from_dir.at(), move.from.name.entry, 0);
     }
   }
+  if (replacing) journal_->end(*replacing);
   if (!done) {
     for (const PinFile& pin : target_pins) static_cast<void>(write_pin(target_fd, pin));
     if (!moved && other_entry) static_cast<void>(names_.remove_side_file(move.to_dir.at(), move.to));
@@ -118,6 +125,37 @@ Status Filesystem::Impl::rename_over(Move& move, const std::optional<FoundEntry>
   return done;
 }
 
+Status Filesystem::Impl::make_durable(const OpenedDir& dir, const FoundEntry& entry) {
+  if (InodeRef inode = inodes_.find(BackingId::of(entry.stat))) {
+    if (auto file = inodes_.file_of(*inode); file && file->dirty()) return file->sync(true);
+  }
+  if (sys::nanoseconds(entry.stat.ctime) < file_context_.synced_before_ns) return base::ok();
+  COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(dir.at(), entry.name.entry, O_RDONLY | O_NONBLOCK));
+  return backing_->fdatasync(fd);
+}
+
+// A new file is known to the journal by its name; before it gets another one, it gets its header. If it cannot be
+// written now it is renamed all the same: a crash before the next try leaves it incomplete, which it is.
+void Filesystem::Impl::write_headerless(const InodeRef& inode) {
+  auto file = inode->is_directory ? nullptr : inodes_.file_of(*inode);
+  if (file && !file->has_header()) static_cast<void>(write_out(inode, file));
+}
+
+// A target of another kind is removed, or goes where the other came from, after the rename: after a crash between the
+// two, it still has to.
+Status Filesystem::Impl::list_replacement(const Move& move, const FoundEntry& target, const Move* back,
+                                          std::optional<std::uint64_t>& sequence) {
+  if (!journal_) return base::ok();
+  std::string payload(sizeof(std::uint64_t), '\0');
+  base::store_le<std::uint64_t>(reinterpret_cast<base::Byte*>(payload.data()),
+                                back == nullptr ? 0 : back->to_dir.inode->backing.ino);
+  payload += move.to.entry + '\0' + target.name.entry + '\0' + (back == nullptr ? std::string() : back->to.entry);
+  const JournalFile comes{{}, move.from.stat.ino, sys::nanoseconds(move.from.stat.btime)};
+  COFFER_ASSIGN_OR_RETURN(sequence, journal_->append(JournalKind::kReplace, comes, move.to_dir.inode->backing.ino,
+                                                     target.stat.ino, base::as_bytes(payload), true));
+  return journal_->flush(*sequence);
+}
+
 Status Filesystem::Impl::exchange(Move& one, Move& other) {
   Status done = base::ok();
   const bool in_place = one.to.entry == other.from.name.entry && other.to.entry == one.from.name.entry;
@@ -125,6 +163,8 @@ Status Filesystem::Impl::exchange(Move& one, Move& other) {
     done = backing_->rename(one.from_dir.at(), one.from.name.entry, one.to_dir.at(), one.to.entry, RENAME_EXCHANGE);
   } else {
     // Different kinds lie under different entry names, so each goes to one that is free.
+    std::optional<std::uint64_t> replacing;
+    COFFER_RETURN_IF_ERROR(list_replacement(one, other.from, &other, replacing));
     done = backing_->rename(one.from_dir.at(), one.from.name.entry, one.to_dir.at(), one.to.entry, RENAME_NOREPLACE);
     if (done) {
       done = backing_->rename(other.from_dir.at(), other.from.name.entry, other.to_dir.at(), other.to.entry,
@@ -134,6 +174,7 @@ Status Filesystem::Impl::exchange(Move& one, Move& other) {
         move_done(one);  // beside the other, which has the same name
       }
     }
+    if (replacing) journal_->end(*replacing);
   }
   if (!done) return done;
   if (in_place) {  // both names are still in use, so are their side files

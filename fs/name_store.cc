@@ -103,7 +103,8 @@ Status NameStore::write_side_file(FdRef directory, const EntryName& name, bool d
   std::string side = name.entry + std::string(crypto::kSideFileSuffix);
   if (auto present = long_name(directory, name.entry, name.entry)) {
     // Known or readable. In the cache it may be gone from this directory, so look.
-    if (backing_.stat(directory, side)) return base::ok();
+    auto fd = backing_.open(directory, side, O_RDONLY | O_NONBLOCK);
+    if (fd) return durable ? backing_.fsync(*fd) : base::ok();
   }
   std::string temporary = temporary_name();
   COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_.open(directory, temporary, O_WRONLY | O_CREAT | O_EXCL, 0644));

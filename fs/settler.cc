@@ -1,5 +1,7 @@
 #include "fs/settler.h"
 
+#include "base/shortage.h"
+
 namespace coffer::fs {
 namespace {
 
@@ -11,12 +13,20 @@ constexpr auto kWriteOutAfter = seconds(2);
 constexpr auto kSettleAfter = seconds(10);
 // Durable within about 5 s of the write: two seconds in an open file, up to two ticks, one to be waited for here.
 constexpr auto kSyncAfter = seconds(1);
+// What the journal holds too: not sooner, so that the disk need not write both at once.
+constexpr auto kRetireAfter = seconds(10);
 constexpr auto kTick = seconds(1);
+// Files kept that nobody has open: a descriptor and some chunks of memory each. Stored together, for one flush of the
+// journal serves them all.
+constexpr std::size_t kKeptMax = 64;
 
 }  // namespace
 
-Settler::Settler(InodeTable& inodes, Work work)
-    : inodes_(inodes), work_(std::move(work)), thread_([this] { run(); }), check_thread_([this] { run_checks(); }) {}
+Settler::Settler(InodeTable& inodes, Work work, bool by_hand) : inodes_(inodes), work_(std::move(work)) {
+  if (by_hand) return;
+  thread_ = std::thread([this] { run(); });
+  check_thread_ = std::thread([this] { run_checks(); });
+}
 
 Settler::~Settler() { stop(); }
 
@@ -31,7 +41,9 @@ void Settler::stop() {
   if (check_thread_.joinable()) check_thread_.join();
 }
 
-bool Settler::idle() const { return changed_.empty() && unsaved_.empty() && settling_.empty() && !disk_changed_since_; }
+bool Settler::idle() const {
+  return changed_.empty() && unsaved_.empty() && settling_.empty() && !disk_changed_since_ && !applied_since_;
+}
 
 // Only the first piece of work wakes the thread; from then on it looks once a second until nothing is left.
 void Settler::wake() { wake_.notify_one(); }
@@ -57,6 +69,13 @@ void Settler::disk_changed() {
   disk_changed_since_ = Clock::now();
 }
 
+void Settler::journal_applied() {
+  base::MutexLock lock(mutex_);
+  if (applied_since_) return;
+  if (idle()) wake();
+  applied_since_ = Clock::now();
+}
+
 void Settler::check_later(std::function<void()> check) {
   base::MutexLock lock(mutex_);
   checks_.push_back(std::move(check));
@@ -67,6 +86,17 @@ void Settler::keep_unsaved(const InodeRef& inode, const std::shared_ptr<FileStat
   base::MutexLock lock(mutex_);
   if (idle()) wake();
   unsaved_.push_back({inode, file});
+}
+
+bool Settler::keeps_many() const {
+  base::MutexLock lock(mutex_);
+  return unsaved_.size() >= kKeptMax;
+}
+
+void Settler::hurry() {
+  base::MutexLock lock(mutex_);
+  hurrying_ = true;
+  wake_.notify_one();
 }
 
 std::uint64_t Settler::waiting() const {
@@ -115,9 +145,27 @@ void Settler::settle_until(Clock::time_point time) {
   for (const InodeRef& inode : due) {
     inodes_.end_settle(*inode);
     work_.settle(inode);
+    if (keeps_many()) store_kept();
   }
+  store_kept();
   base::MutexLock lock(mutex_);
   settling_.erase(settling_.begin(), settling_.begin() + static_cast<std::ptrdiff_t>(due.size()));
+}
+
+void Settler::store_kept() {
+  std::vector<Unsaved> kept;
+  {
+    base::MutexLock lock(mutex_);
+    kept = unsaved_;
+  }
+  if (kept.empty()) return;
+  work_.store(kept);
+  strike_saved();
+}
+
+void Settler::store_unsaved() {
+  base::MutexLock turn(turn_);
+  if (keeps_many()) store_kept();  // else somebody else has just done it
 }
 
 void Settler::strike_saved() {
@@ -140,22 +188,32 @@ void Settler::run() {
     {
       base::MutexLock lock(mutex_);
       while (!stopping_ && idle()) wake_.wait(mutex_);
-      if (!stopping_) wake_.wait_for(mutex_, kTick);
+      if (!stopping_ && !hurrying_) wake_.wait_for(mutex_, kTick);
       if (stopping_) return;
     }
-    base::MutexLock turn(turn_);
-    round(Clock::now());
+    base::try_with_memory("no memory to write out what is held back; trying again", [this] { round(Clock::now()); });
   }
 }
 
 void Settler::round(Clock::time_point now) {
-  for (const Unsaved& due : due_files(now)) work_.write_out(due.inode, due.file);
+  base::MutexLock turn(turn_);
+  bool hurrying;
+  {
+    base::MutexLock lock(mutex_);
+    hurrying = std::exchange(hurrying_, false);
+  }
+  const std::vector<Unsaved> due = due_files(hurrying ? Clock::time_point::max() : now);
+  if (!due.empty()) work_.store(due);
   settle_until(now);
   bool sync;
   {
     base::MutexLock lock(mutex_);
-    sync = disk_changed_since_ && now - *disk_changed_since_ >= kSyncAfter;
-    if (sync) disk_changed_since_.reset();
+    sync = (disk_changed_since_ && (hurrying || now - *disk_changed_since_ >= kSyncAfter)) ||
+           (applied_since_ && (hurrying || now - *applied_since_ >= kRetireAfter));
+    if (sync) {
+      disk_changed_since_.reset();
+      applied_since_.reset();
+    }
   }
   if (sync) work_.sync_disk();
   strike_saved();
@@ -171,7 +229,7 @@ void Settler::run_checks() {
       check = std::move(checks_.front());
       checks_.pop_front();
     }
-    check();
+    base::try_with_memory("no memory to check the content of a large file now", check);
   }
 }
 
@@ -187,13 +245,13 @@ std::vector<std::shared_ptr<FileState>> Settler::drain() {
     }
     files.insert(files.end(), unsaved_.begin(), unsaved_.end());
   }
-  std::vector<std::shared_ptr<FileState>> unsaved;
-  for (const Unsaved& entry : files) {
-    work_.write_out(entry.inode, entry.file);
-    if (entry.file->dirty()) unsaved.push_back(entry.file);
-  }
+  if (!files.empty()) work_.store(files);
   settle_until(Clock::time_point::max());  // after that: what was just written has a header to settle, too
   strike_saved();
+  std::vector<std::shared_ptr<FileState>> unsaved;
+  for (const Unsaved& entry : files) {
+    if (entry.file->dirty()) unsaved.push_back(entry.file);
+  }
   return unsaved;
 }
 

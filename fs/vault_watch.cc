@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "base/log.h"
+#include "base/shortage.h"
 #include "fs/directory.h"
 
 namespace coffer::fs {
@@ -199,9 +200,12 @@ bool VaultWatch::add(const InodeRef& directory, FdRef fd) {
 
 void VaultWatch::drop(std::string handle, Place place, const BackingId& id) {
   if (stopping_) return;  // the group goes as a whole
-  base::MutexLock lock(mutex_);
-  dropped_.push_back({std::move(handle), std::move(place), id});
-  if (dropped_.size() == 1) sys::eventfd_signal(wake_);
+  // In a destructor. Without memory the mark stays, and tells of things that find() does not know.
+  base::try_with_memory("no memory to stop watching a directory", [&] {
+    base::MutexLock lock(mutex_);
+    dropped_.push_back({std::move(handle), std::move(place), id});
+    if (dropped_.size() == 1) sys::eventfd_signal(wake_);
+  });
 }
 
 void VaultWatch::drop_soon(const InodeRef& inode) {
@@ -254,6 +258,7 @@ OutsideChanges VaultWatch::read_events() {
 
 void VaultWatch::run() {
   bool again = false;
+  bool lost = false;
   while (!stopping_) {
     auto ready = sys::wait_readable(group_, wake_, again ? std::optional(kAgain) : std::nullopt);
     if (ready.first && !stopping_) {
@@ -262,14 +267,19 @@ void VaultWatch::run() {
     }
     if (ready.second) sys::eventfd_clear(wake_);
     if (stopping_) return;
-    OutsideChanges changes = ready.first ? read_events() : OutsideChanges{};
-    {
-      base::MutexLock lock(mutex_);
-      changes.by_ourselves.swap(by_ourselves_);
-    }
-    const bool something = changes.lost || !changes.changes.empty() || !changes.by_ourselves.empty();
-    if (again || something) again = report_(std::move(changes));
-    unmark_dropped();
+    const bool told = base::try_with_memory("no memory to see what others changed in the vault; trying again", [&] {
+      OutsideChanges changes = ready.first ? read_events() : OutsideChanges{};
+      changes.lost |= lost;
+      {
+        base::MutexLock lock(mutex_);
+        changes.by_ourselves.swap(by_ourselves_);
+      }
+      const bool something = changes.lost || !changes.changes.empty() || !changes.by_ourselves.empty();
+      if (again || something) again = report_(std::move(changes));
+      unmark_dropped();
+    });
+    lost = !told;  // events that were read are gone
+    again |= lost;
   }
 }
 

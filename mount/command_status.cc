@@ -74,6 +74,14 @@ std::string watch_lines(const json& mount) {
                      refused == 0 ? "" : fmt::format("; {} more could not be", refused));
 }
 
+std::string unwritten_line(const json& mount) {
+  const std::uint64_t files = number_of(mount, "dirty_files");
+  const std::string error = text_of(mount, "write_error");
+  return fmt::format("  unwritten   {} in {} file{}, {}\n", human_bytes(number_of(mount, "dirty_bytes")), files,
+                     files == 1 ? "" : "s",
+                     error.empty() ? "written within seconds" : "kept in memory and tried again each second: " + error);
+}
+
 std::string describe(const json& mount) {
   std::string text = fmt::format("{}\n  vault       {}\n", text_of(mount, "mount_point"), text_of(mount, "vault"));
   if (is_set(mount, "responding")) {
@@ -81,11 +89,8 @@ std::string describe(const json& mount) {
                         is_set(mount, "read_only") ? ", read-only" : "", is_set(mount, "strict") ? ", strict" : "");
     text += fmt::format("  since       {} (process {})\n", text_of(mount, "since"), number_of(mount, "pid"));
     text += fmt::format("  open files  {}\n", number_of(mount, "open_files"));
-    text += is_set(mount, "written_out")
-                ? "  unwritten   nothing: everything is in the vault\n"
-                : fmt::format("  unwritten   {} in {} file{}, written within seconds\n",
-                              human_bytes(number_of(mount, "dirty_bytes")), number_of(mount, "dirty_files"),
-                              number_of(mount, "dirty_files") == 1 ? "" : "s");
+    text +=
+        is_set(mount, "written_out") ? "  unwritten   nothing: everything is in the vault\n" : unwritten_line(mount);
     text += watch_lines(mount);
     text += integrity_lines(mount);
     if (const std::string log = text_of(mount, "log"); !log.empty()) text += fmt::format("  log         {}\n", log);

@@ -56,6 +56,7 @@ void add_numbers(json& answer, const fs::FilesystemStatus& numbers, const Sessio
   answer["dirty_files"] = numbers.dirty_files;
   answer["dirty_bytes"] = numbers.dirty_bytes;
   answer["written_out"] = numbers.dirty_files == 0 && numbers.dirty_bytes == 0;
+  answer["write_error"] = numbers.write_error ? json(fs::errno_text(*numbers.write_error)) : json(nullptr);
   answer["integrity_events"] = numbers.integrity_events;
   answer["files_moved"] = numbers.files_moved;
   answer["names_unreadable"] = numbers.names_unreadable;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/shortage.h"
+
 namespace coffer::mount {
 
 IdleWatch::IdleWatch(std::chrono::milliseconds limit, std::function<Activity()> look, std::function<bool()> lock)
@@ -23,18 +25,22 @@ void IdleWatch::watch() {
   using Clock = std::chrono::steady_clock;
   // Twenty looks within the limit: a lock comes at most a twentieth late, and an idle mount hardly wakes the machine.
   const auto pause = std::clamp(limit_ / 20, std::chrono::milliseconds(100), std::chrono::milliseconds(30'000));
-  std::uint64_t seen = look_().requests;
+  std::uint64_t seen = 0;
+  base::try_with_memory("no memory to see whether the mount is used", [&] { seen = look_().requests; });
   auto idle_since = Clock::now();
-  while (wait(pause)) {
-    const Activity now = look_();
-    if (now.requests != seen || now.files_open > 0) {
-      seen = now.requests;
-      idle_since = Clock::now();
-    } else if (Clock::now() - idle_since >= limit_) {
-      if (lock_()) return;
-      seen = look_().requests;
-      idle_since = Clock::now();
-    }
+  bool locked = false;
+  while (!locked && wait(pause)) {
+    base::try_with_memory("no memory to see whether the mount is used", [&] {
+      const Activity now = look_();
+      if (now.requests != seen || now.files_open > 0) {
+        seen = now.requests;
+        idle_since = Clock::now();
+      } else if (Clock::now() - idle_since >= limit_) {
+        locked = lock_();
+        seen = look_().requests;
+        idle_since = Clock::now();
+      }
+    });
   }
 }
 

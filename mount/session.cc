@@ -17,6 +17,8 @@
 
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/shortage.h"
+#include "fs/user_text.h"
 #include "mount/caller_identity.h"
 #include "mount/device_io.h"
 #include "mount/fuse_api.h"
@@ -50,12 +52,15 @@ class FuseLog {
   __attribute__((format(printf, 2, 0))) static void take(fuse_log_level level, const char* format, va_list arguments) {
     std::array<char, 512> text{};
     std::vsnprintf(text.data(), text.size(), format, arguments);
-    const base::MutexLock lock(mutex_);
-    line_ += text.data();
-    if (!line_.ends_with('\n') && line_.size() < kLineMax) return;
-    while (line_.ends_with('\n')) line_.pop_back();
-    base::log_line(level <= FUSE_LOG_ERR ? LogLevel::kWarning : LogLevel::kDebug, line_);
-    last_ = std::exchange(line_, "");
+    // C frames are above.
+    base::try_with_memory("no memory for a line of libfuse's log", [&] {
+      const base::MutexLock lock(mutex_);
+      line_ += text.data();
+      if (!line_.ends_with('\n') && line_.size() < kLineMax) return;
+      while (line_.ends_with('\n')) line_.pop_back();
+      base::log_line(level <= FUSE_LOG_ERR ? LogLevel::kWarning : LogLevel::kDebug, line_);
+      last_ = std::exchange(line_, "");
+    });
   }
 
   static constexpr std::size_t kLineMax = 4096;
@@ -240,7 +245,7 @@ Done FuseSession::run(StopSignals& signals, const std::function<void()>& serving
   upkeep.finish();
   const base::Status written = impl.context.filesystem.shutdown();
   if (!written) {
-    return UserError{.code = ExitCode::kOther,
+    return UserError{.code = fs::system_error(written.error(), "").code,
                      .message = fmt::format("not everything could be written to the vault: {}",
                                             std::strerror(written.error().code())),
                      .hint =

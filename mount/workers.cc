@@ -36,6 +36,7 @@ constexpr std::size_t kLarge = 96 << 10;
 // So many requests in a row that were there already when they were asked for mean more callers than one.
 constexpr unsigned kBacklog = 4;
 constexpr auto kSlow = std::chrono::milliseconds(1);
+constexpr auto kMemoryPatience = std::chrono::milliseconds(20);
 constexpr unsigned kSlowTicksMax = 5;  // then the leader loses its place even if it computes and does not wait
 
 // One more connection to the same mount; with its own, a worker does not contend for the other workers' request lists
@@ -194,6 +195,11 @@ WorkerPool::Received WorkerPool::receive(Worker& self, Role role) const {
   self.backlog = got > 0 ? self.backlog + 1 : 0;
   if (got == -EAGAIN && role == Role::kLeader) got = wait_for_request(self);
   if (got > 0) return Received::kRequest;
+  if (got == -ENOMEM) {
+    // No memory for its buffer: the request waits in the kernel until others have given some back.
+    std::this_thread::sleep_for(kMemoryPatience);
+    return Received::kNothing;
+  }
   if (got == -EAGAIN || got == -EINTR) return Received::kNothing;
   return Received::kEnd;  // 0: unmounted
 }

@@ -77,8 +77,9 @@ wait_until() {
   done
 }
 
+# A dead mount may be there first. statfs asks the daemon; what stat tells, the kernel may remember of one that is dead.
 # shellcheck disable=SC2317 # called by wait_until
-mount_answers_or_failed() { not_running "$daemon" || { is_mounted && stat "$mnt"; }; }
+mount_answers_or_failed() { not_running "$daemon" || { is_mounted && stat -f "$mnt" && is_mounted; }; }
 
 is_mounted() { grep -qF " $mnt fuse" /proc/self/mounts; }
 

@@ -84,6 +84,7 @@ TEST_F(TamperTest, OneFile) {
   ASSERT_TRUE(vault_.fs().write(opened->handle, 0, base::as_bytes(content_), {}));
   ASSERT_TRUE(vault_.fs().flush(opened->handle));
   vault_.fs().release(opened->handle);
+  ASSERT_TRUE(vault_.fs().sync());  // from the journal into the file
 
   damage("cut to nothing", [](std::string& s) { s.clear(); });
   damage("cut inside the header", [](std::string& s) { s.resize(100); });
