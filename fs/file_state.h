@@ -138,7 +138,7 @@ class FileState {
   // Something would be lost with this process: write_out() has work to do.
   bool is_unwritten() const EXCLUDES(mutex_);
   std::uint64_t dirty_bytes() const EXCLUDES(mutex_);
-  // Much is being written behind its end, just now.
+  // Much is being written to it just now: better stored a little later.
   bool is_streaming() const EXCLUDES(mutex_);
   // When the oldest change that is not in the ciphertext file was made; nothing if there is none.
   std::optional<Clock::time_point> dirty_since() const EXCLUDES(mutex_);

@@ -9,6 +9,8 @@ namespace {
 constexpr std::size_t kSmall = 64 << 10;
 // More will come, most likely, as long as the last came no longer ago.
 constexpr auto kStreaming = std::chrono::seconds(2);
+// But what is overwritten waits no longer.
+constexpr auto kApplyAtLatest = std::chrono::seconds(5);
 // Held in memory per file before it is applied.
 constexpr std::uint64_t kOverlayMax = std::uint64_t{16} << 20;
 
@@ -61,6 +63,7 @@ Status JournaledFile::begin() {
   COFFER_ASSIGN_OR_RETURN(const std::uint64_t sequence,
                           journal_->append(JournalKind::kBegin, file_, version_, committed_end_, {}, true));
   first_ = last_ = sequence;
+  began_ = std::chrono::steady_clock::now();
   if (removed_) forget();
   return base::ok();
 }
@@ -137,6 +140,7 @@ Status JournaledFile::pwritev(std::vector<iovec> parts, std::uint64_t offset) {
     COFFER_ASSIGN_OR_RETURN(const Journal::Appended there,
                             journal_->append_at(JournalKind::kWrite, file_, offset, 0, data));
     last_ = there.sequence;
+    written_ = std::chrono::steady_clock::now();
     overlay_.write(offset, size, there.segment, there.payload_at);
   } else {
     base::Bytes data = gather(parts);
@@ -189,7 +193,8 @@ Status JournaledFile::commit(const crypto::HeaderBytes& header, ByteView records
 }
 
 bool JournaledFile::is_streaming() const {
-  return pending() && unsynced_ && std::chrono::steady_clock::now() - written_ < kStreaming;
+  const auto now = std::chrono::steady_clock::now();
+  return pending() && now - written_ < kStreaming && (unsynced_ || now - began_ < kApplyAtLatest);
 }
 
 bool JournaledFile::crowded() const { return overlay_.bytes() > kOverlayMax; }

@@ -50,7 +50,8 @@ class JournaledFile {
 
   // Something is in the journal and not in the file.
   bool pending() const { return first_.has_value(); }
-  // Something is, and meanwhile more goes into the file at once.
+  // Something is, and much more is coming just now: better wait for it, some seconds, or as long as it comes behind the
+  // end.
   bool is_streaming() const;
   // So much that it should be applied soon.
   bool crowded() const;
@@ -86,7 +87,8 @@ class JournaledFile {
   bool removed_ = false;
   bool unsynced_ = false;                            // written to the file and perhaps not on the disk
   std::uint64_t writes_ = 0;                         // to the file
-  std::chrono::steady_clock::time_point written_{};  // the last of these
+  std::chrono::steady_clock::time_point written_{};  // the last large write
+  std::chrono::steady_clock::time_point began_{};    // with what is pending
   std::uint64_t version_ = 0;                        // of the newest header
   std::uint64_t length_ = 0;                         // with the overlay
   std::uint64_t below_ = 0;                          // length of the file itself, without the overlay

@@ -1,0 +1,141 @@
+// What was appended reads back, and nothing that is torn, flipped or older is taken for it.
+#include "fs/journal.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/temp_dir.h"
+
+namespace coffer::fs {
+namespace {
+
+class JournalTest : public testing::Test {
+ protected:
+  void open() {
+    auto journal = Journal::open(backing_, state_);
+    ASSERT_TRUE(journal);
+    journal_ = *std::move(journal);
+  }
+  std::uint64_t append(std::string_view payload, bool live = false) {
+    auto sequence = journal_->append(JournalKind::kWrite, file_, payload.size(), 7, base::as_bytes(payload), live);
+    EXPECT_TRUE(sequence);
+    return sequence ? *sequence : 0;
+  }
+  UniqueFd segment(int number) { return *base::sys::openat(FdRef(state_), journal_segment_name(number), O_RDWR); }
+  // Payloads of all entries but the resets.
+  std::vector<std::string> left() {
+    std::vector<std::string> result;
+    for (int number = 0; number < kJournalSegments; ++number) {
+      UniqueFd fd = segment(number);
+      auto entries = read_journal_segment(backing_, fd, number);
+      EXPECT_TRUE(entries);
+      for (const JournalEntry& entry : *entries) {
+        if (entry.head.kind == JournalKind::kReset) continue;
+        EXPECT_EQ(entry.head.file, file_);
+        auto payload = read_journal_payload(backing_, fd, entry);
+        EXPECT_TRUE(payload);
+        result.emplace_back(base::as_text(*payload));
+      }
+    }
+    return result;
+  }
+  using Payloads = std::vector<std::string>;
+
+  test::TempDir folder_;
+  UniqueFd state_ = folder_.open();
+  Backing backing_;
+  std::unique_ptr<Journal> journal_;
+  const JournalFile file_{{{1, 2, 3}}, 42, -5};
+};
+
+TEST_F(JournalTest, WhatWasAppendedReadsBack) {
+  open();
+  EXPECT_TRUE(left().empty());
+  append("one");
+  append("");
+  const std::uint64_t last = append("three");
+  EXPECT_TRUE(journal_->flush(last));
+  EXPECT_EQ(left(), (Payloads{"one", "", "three"}));
+}
+
+TEST_F(JournalTest, ANewOneBeginsEmpty) {
+  open();
+  append("one");
+  journal_.reset();
+  open();
+  EXPECT_TRUE(left().empty());
+}
+
+TEST_F(JournalTest, EveryByteFlippedEndsItThere) {
+  open();
+  append("one");
+  append("two");
+  UniqueFd fd = segment(0);
+  const std::uint64_t second = 2 * kJournalHeadSize + 3;
+  for (std::uint64_t at = second; at < second + kJournalHeadSize + 3; ++at) {
+    base::Byte byte = 0;
+    ASSERT_TRUE(base::sys::pread_full(fd, {&byte, 1}, at));
+    const base::Byte flipped = byte ^ 0x10;
+    ASSERT_TRUE(base::sys::pwrite_full(fd, {&flipped, 1}, at));
+    EXPECT_EQ(left(), Payloads{"one"}) << "byte " << at;
+    ASSERT_TRUE(base::sys::pwrite_full(fd, {&byte, 1}, at));
+  }
+  EXPECT_EQ(left(), (Payloads{"one", "two"}));
+}
+
+TEST_F(JournalTest, ATornEndEndsItThere) {
+  open();
+  append("one");
+  append("two");
+  const std::uint64_t end = 3 * kJournalHeadSize + 6;
+  for (std::uint64_t size = end - 1; size >= 2 * kJournalHeadSize + 3; --size) {
+    ASSERT_TRUE(base::sys::ftruncate(segment(0), size));
+    EXPECT_EQ(left(), Payloads{"one"}) << size << " bytes";
+  }
+}
+
+TEST_F(JournalTest, WhatIsDoneIsForgottenAndWhatIsLiveIsKept) {
+  open();
+  const std::uint64_t one = append("one", true);
+  EXPECT_EQ(journal_->ended_before(), one);
+  journal_->retire(journal_->ended_before());
+  EXPECT_EQ(left(), Payloads{"one"});
+  append("two");  // into the other segment
+  const std::uint64_t three = append("three", true);
+  journal_->end(one);
+  EXPECT_EQ(journal_->ended_before(), three);
+  journal_->retire(journal_->ended_before());
+  EXPECT_EQ(left(), (Payloads{"two", "three"}));
+  journal_->end(three);
+  journal_->retire(journal_->ended_before());
+  EXPECT_TRUE(left().empty());
+}
+
+TEST_F(JournalTest, LeftoversOfAnOlderRunAreNotTakenForNewerEntries) {
+  open();
+  append("aaa");
+  append("bbb");
+  append("ccc");
+  journal_->retire(journal_->ended_before());
+  append("ddd");  // in the other segment, then in the first again, over "aaa"
+  journal_->retire(journal_->ended_before());
+  append("eee");
+  EXPECT_EQ(left(), Payloads{"eee"});
+}
+
+class Unflushable : public Backing {
+ public:
+  Status fdatasync(FdRef) override { return Errno(EIO); }
+};
+
+TEST_F(JournalTest, AfterAFailedFlushItTakesNothingMore) {
+  Unflushable backing;
+  auto journal = Journal::open(backing, state_);
+  ASSERT_TRUE(journal);
+  auto sequence = (*journal)->append(JournalKind::kWrite, file_, 0, 0, {});
+  ASSERT_TRUE(sequence);
+  EXPECT_EQ((*journal)->flush(*sequence).error(), Errno(EIO));
+  EXPECT_EQ((*journal)->append(JournalKind::kWrite, file_, 0, 0, {}).error(), Errno(EIO));
+}
+
+}  // namespace
+}  // namespace coffer::fs
