@@ -24,7 +24,11 @@ flaw() {
 }
 
 # What cannot be tested on this machine; the rest can.
-not_here() { step "NOT TESTED here: $*"; }
+# In CI every part must run, or nobody notices that it does not.
+not_here() {
+  step "NOT TESTED here: $*"
+  [ "${CI:-}" != true ] || [ -n "${COFFER_SANITIZED:-}" ] || flaw "in CI every part must run: $*"
+}
 
 # --- Programs, and what they are told
 
