@@ -109,7 +109,11 @@ drop_disk() {
 fill_disk() { # again: what came free meanwhile
   head -c 10G /dev/zero >> "$disk/filler" 2> /dev/null || true
   sync -f "$disk"
+  # What is left of blocks, one by one.
+  mkdir -p "$disk/fillers" 2> /dev/null || true
+  while mkdir "$disk/fillers/$SECONDS-$RANDOM$RANDOM" 2> /dev/null; do :; done
 }
+make_room() { rm -rf "$disk/filler" "$disk/fillers"; }
 
 # --- The parts
 
@@ -153,7 +157,7 @@ full_disk() {
   timeout 60 "$coffer" init "$disk/other" --password-file "$password" --kdf-memory 8 --kdf-passes 1 > "$work/out" 2>&1 || status=$?
   [ "$status" = 19 ] || flaw "init on a full disk: exit code $status, not 19: $(cat "$work/out")"
   [ ! -e "$disk/other" ] || flaw "init on a full disk left something behind"
-  rm -f "$disk/filler"
+  make_room
   wait_until 30 written_out || flaw "not written out after room was made: $(fact dirty_bytes) bytes"
   answers
   ! grep -qi 'no space left on device; ' "$work/status" || flaw "status still says so after room was made"
@@ -179,7 +183,7 @@ full_disk() {
   told 'ok|(write|close) ENOSPC' overwrite "$mnt/replaced" 5 300000 more
   lock_ends 19
   grep -qi 'no space left' "$work/lock.out" || flaw "lock does not say why: $(cat "$work/lock.out")"
-  rm -f "$disk/filler"
+  make_room
   mount_vault
   holds "$mnt/marked" "300000:marked" "300000:marked 200000:more"
   holds "$mnt/appended" "300000:appended 200000:more"
