@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <thread>
 
 #include "fs/user_text.h"
 #include "fs/vault_folder.h"
@@ -27,6 +28,7 @@ using nlohmann::json;
 using namespace std::chrono_literals;
 
 constexpr auto kLastWordToEnd = 10s;
+constexpr auto kBusyWithItself = 5s;
 
 struct Options {
   std::string path;
@@ -56,6 +58,13 @@ Done take_down(const RunningMount& mount, bool force) {
                      fmt::format("take that away first; findmnt {} shows it", fs::shell_word(place))};
   }
   base::Status gone = unmount(place, force || mount.stale);
+  // Nobody is there: the daemon itself has the folder open while it writes the kernel's pages back (upkeep.cc).
+  const auto patience_ends = std::chrono::steady_clock::now() + kBusyWithItself;
+  while (!gone && gone.error().code() == EBUSY && std::chrono::steady_clock::now() < patience_ends &&
+         holders_of(place).empty()) {
+    std::this_thread::sleep_for(50ms);
+    gone = unmount(place, force || mount.stale);
+  }
   if (gone) return std::monostate{};
   switch (gone.error().code()) {
     case EBUSY:

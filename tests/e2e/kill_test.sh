@@ -145,6 +145,9 @@ daemon_goes() {
   [ "$status" = 0 ] || violation exit "the daemon ended with exit code $status"
 }
 
+# The daemon may have the folder open for a moment, to write the kernel's pages back.
+plain_umount() { wait_until 30 umount "$mnt" || fail "umount: $(umount "$mnt" 2>&1)"; }
+
 wanted_note=
 new_vault
 mount_vault
@@ -159,10 +162,26 @@ while [ "$done_kills" -lt "$kills" ]; do
     done_kills=$((done_kills + 1))
   else
     case $((round % 18)) in
-      3) how=SIGTERM && round_of_signal working ;;
-      6 | 12) how=umount && stop_load && umount "$mnt" && daemon_goes ;;
-      9 | 15) how=SIGTERM && round_of_signal stopping ;;
-      0) how=lock && stop_load && "$coffer" lock "$mnt" > "$work/lock.out" 2>&1 && daemon_goes ;;
+      3)
+        how=SIGTERM
+        round_of_signal working
+        ;;
+      9 | 15)
+        how=SIGTERM
+        round_of_signal stopping
+        ;;
+      6 | 12)
+        how=umount
+        stop_load
+        plain_umount
+        daemon_goes
+        ;;
+      0)
+        how=lock
+        stop_load
+        "$coffer" lock "$mnt" > "$work/lock.out" 2>&1 || fail "lock: exit code $?: $(cat "$work/lock.out")"
+        daemon_goes
+        ;;
     esac
   fi
   mount_again
