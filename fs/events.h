@@ -14,7 +14,8 @@ enum class EventKind {
   kIntegrity,   // content, header or length that does not authenticate or is incomplete: somebody got EIO
   kMoved,       // a file found elsewhere than its header says
   kUnreadable,  // names that look like ours and do not authenticate where they are
-  kWriteError   // something held back could not be written
+  kWriteError,  // something held back could not be written
+  kSetAside     // what a mount that died had still to write does not fit the vault any more
 };
 
 // Thread-safe; a leaf in the lock order.
@@ -29,7 +30,7 @@ class Events {
  private:
   static constexpr std::size_t kRecentMax = 20;
   mutable base::Mutex mutex_;
-  std::uint64_t counts_[4] GUARDED_BY(mutex_) = {};
+  std::uint64_t counts_[5] GUARDED_BY(mutex_) = {};
   std::deque<std::string> recent_ GUARDED_BY(mutex_);
 };
 

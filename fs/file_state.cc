@@ -150,8 +150,8 @@ void FileState::adopt(HeaderRead read, const sys::Stat& stat) {
   own_stat_ = stat;
   tail_.reset();
   trust_ = context_.known_good.contains(stat) ? Trust::kConfirmed : Trust::kUnconfirmed;
-  below_.adopt({header_.clear.file, stat.ino, sys::nanoseconds(stat.btime)}, header_.version, stat.size,
-               sys::nanoseconds(stat.ctime) < context_.synced_before_ns);
+  below_.adopt({header_.clear.file, stat.ino, sys::nanoseconds(stat.btime)}, {header_.version, header_.writer},
+               stat.size, sys::nanoseconds(stat.ctime) < context_.synced_before_ns);
 }
 
 Result<FileState::HeaderRead> FileState::read_header(FileContext& context, FdRef fd, const sys::Stat& stat,

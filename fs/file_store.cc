@@ -180,7 +180,8 @@ Status FileState::store_new_file() {
   for (const crypto::SumTerms& terms : records.terms) sums_.add(terms);
   header_.seals += records.terms.size();
   crypto::HeaderBytes header = next_header();
-  Status written = below_.commit(header, records.bytes.view(), header_.version, header_.clear.cipher_length);
+  Status written =
+      below_.commit(header, records.bytes.view(), {header_.version, header_.writer}, header_.clear.cipher_length);
   if (!written) {
     sums_ = before;
     return written;
@@ -210,7 +211,7 @@ crypto::HeaderBytes FileState::next_header() {
 
 Status FileState::store_header() {
   crypto::HeaderBytes header = next_header();
-  return below_.commit(header, {}, header_.version, header_.clear.cipher_length);
+  return below_.commit(header, {}, {header_.version, header_.writer}, header_.clear.cipher_length);
 }
 
 Status FileState::stored_all() {

@@ -158,6 +158,7 @@ FilesystemStatus Filesystem::Impl::status() const {
   result.integrity_events = events_.count(EventKind::kIntegrity);
   result.files_moved = events_.count(EventKind::kMoved);
   result.names_unreadable = events_.count(EventKind::kUnreadable);
+  result.changes_set_aside = events_.count(EventKind::kSetAside);
   result.recent_events = events_.recent();
   result.watched = watch_ != nullptr;
   result.not_watched_because = not_watched_because_;

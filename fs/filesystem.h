@@ -59,6 +59,7 @@ struct FilesystemStatus {
   std::uint64_t integrity_events = 0;      // EIO for authenticity or incompleteness
   std::uint64_t files_moved = 0;           // found elsewhere than their header says, unexplained
   std::uint64_t names_unreadable = 0;      // look like ours, do not authenticate where they are
+  std::uint64_t changes_set_aside = 0;     // by a mount that died, and the files are others now (journal_replay.h)
   std::vector<std::string> recent_events;  // last few log lines of these, naming ciphertext files
   // How changes in the vault by others are noticed.
   bool watched = false;                   // by fanotify; else names and attributes are asked for anew each second

@@ -24,7 +24,8 @@ enum class JournalKind : std::uint32_t {
   // A file is about to be made, and has no header at first. a: inode number of its directory, b: the time; payload: the
   // header of an empty file, then its entry name. With a 0: the file is there, without a readable header.
   kNew = 2,
-  kBegin = 3,     // changes to a file begin; a: version of its header, b: length of the ciphertext file
+  // Changes to a file begin. a: version of its header, b: length of the ciphertext file; payload: who wrote that version.
+  kBegin = 3,
   kWrite = 4,     // a: offset; payload: the bytes there
   kTruncate = 5,  // a: new length
   kPunch = 6,     // a: offset, b: length
@@ -44,6 +45,13 @@ struct JournalFile {
   std::uint64_t ino = 0;
   std::int64_t birth_ns = 0;
   friend auto operator<=>(const JournalFile&, const JournalFile&) = default;
+};
+
+// A state of a file. The number alone is not enough: two machines may both have made the next one.
+struct JournalVersion {
+  std::uint64_t number = 0;
+  crypto::WriterId writer;  // of one mount
+  friend bool operator==(const JournalVersion&, const JournalVersion&) = default;
 };
 
 constexpr std::size_t kJournalHeadSize = 96;

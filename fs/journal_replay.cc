@@ -286,7 +286,7 @@ Status Replay::finish_replacement(const Replacement& one) {
 
 void Replay::set_aside(const std::string& what) {
   set_aside_ = true;
-  context_.events.report(EventKind::kWriteError, what + "; not applied, kept in the local state folder");
+  context_.events.report(EventKind::kSetAside, what + "; not applied, kept in the local state folder");
 }
 
 Status Replay::keep_segments() {

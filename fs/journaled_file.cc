@@ -35,7 +35,7 @@ JournaledFile::~JournaledFile() {
   release();
 }
 
-void JournaledFile::adopt(const JournalFile& file, std::uint64_t version, std::uint64_t length, bool durable) {
+void JournaledFile::adopt(const JournalFile& file, const JournalVersion& version, std::uint64_t length, bool durable) {
   file_ = file;
   version_ = version;
   length_ = below_ = committed_end_ = length;
@@ -45,7 +45,8 @@ void JournaledFile::adopt(const JournalFile& file, std::uint64_t version, std::u
 
 void JournaledFile::start_new(const JournalFile& file, std::optional<std::uint64_t> listed) {
   file_ = file;
-  version_ = length_ = below_ = committed_end_ = 0;
+  version_ = {};
+  length_ = below_ = committed_end_ = 0;
   has_header_ = false;
   unsynced_ = true;
   listed_ = listed;
@@ -60,8 +61,8 @@ void JournaledFile::forget() {
 // The first entry for what is pending: says what the file looks like below it.
 Status JournaledFile::begin() {
   if (first_) return base::ok();
-  COFFER_ASSIGN_OR_RETURN(const std::uint64_t sequence,
-                          journal_->append(JournalKind::kBegin, file_, version_, committed_end_, {}, true));
+  COFFER_ASSIGN_OR_RETURN(const std::uint64_t sequence, journal_->append(JournalKind::kBegin, file_, version_.number,
+                                                                         committed_end_, version_.writer.view(), true));
   first_ = last_ = sequence;
   began_ = std::chrono::steady_clock::now();
   if (removed_) forget();
@@ -175,7 +176,7 @@ Status JournaledFile::punch(std::uint64_t offset, std::uint64_t length) {
   return base::ok();
 }
 
-Status JournaledFile::commit(const crypto::HeaderBytes& header, ByteView records, std::uint64_t version,
+Status JournaledFile::commit(const crypto::HeaderBytes& header, ByteView records, const JournalVersion& version,
                              std::uint64_t length) {
   if (journal_ == nullptr || !has_header_) {
     std::vector<iovec> parts{as_iovec(header)};
@@ -184,7 +185,7 @@ Status JournaledFile::commit(const crypto::HeaderBytes& header, ByteView records
     has_header_ = true;
     if (listed_) journal_->end(*std::exchange(listed_, std::nullopt));
   } else {
-    COFFER_RETURN_IF_ERROR(log(JournalKind::kCommit, version, 0, header));
+    COFFER_RETURN_IF_ERROR(log(JournalKind::kCommit, version.number, 0, header));
     overlay_.write(0, base::Bytes(header.begin(), header.end()));
   }
   version_ = version;

@@ -28,7 +28,7 @@ class JournaledFile {
 
   // It has a header, of this version, and is `length` long; nothing of ours is on its way. `durable`: both are known to
   // have reached the disk.
-  void adopt(const JournalFile& file, std::uint64_t version, std::uint64_t length, bool durable);
+  void adopt(const JournalFile& file, const JournalVersion& version, std::uint64_t length, bool durable);
   // It is empty and has no header. `listed`: the kNew entry that says so, in case a crash comes before the first
   // commit(); ended here.
   void start_new(const JournalFile& file, std::optional<std::uint64_t> listed);
@@ -44,7 +44,8 @@ class JournaledFile {
   Status truncate(std::uint64_t size);
   Status punch(std::uint64_t offset, std::uint64_t length);
   // The header, which makes everything so far count. `records`: what follows it at once in a new file.
-  Status commit(const crypto::HeaderBytes& header, ByteView records, std::uint64_t version, std::uint64_t length);
+  Status commit(const crypto::HeaderBytes& header, ByteView records, const JournalVersion& version,
+                std::uint64_t length);
   // Writes up to here change what a header counts; records that cross it are best written apart from those behind.
   std::uint64_t committed_end() const { return journal_ != nullptr ? committed_end_ : 0; }
 
@@ -89,7 +90,7 @@ class JournaledFile {
   std::uint64_t writes_ = 0;                         // to the file
   std::chrono::steady_clock::time_point written_{};  // the last large write
   std::chrono::steady_clock::time_point began_{};    // with what is pending
-  std::uint64_t version_ = 0;                        // of the newest header
+  JournalVersion version_;                           // of the newest header
   std::uint64_t length_ = 0;                         // with the overlay
   std::uint64_t below_ = 0;                          // length of the file itself, without the overlay
   std::uint64_t reserved_ = 0;                       // beyond that

@@ -28,33 +28,37 @@ Result<base::Bytes> ReplayedFile::payload(const JournalEntry& entry) {
   return read_journal_payload(context_.backing, segments_[static_cast<std::size_t>(entry.segment)], entry);
 }
 
-std::vector<ReplayedFile::Session> ReplayedFile::sessions() const {
+Result<std::vector<ReplayedFile::Session>> ReplayedFile::sessions() {
   std::vector<Session> sessions;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const JournalHead& head = entries_[i].head;
-    if (head.kind == JournalKind::kBegin) sessions.push_back({i, i, head.a, head.a});
-    if (sessions.empty()) continue;
-    if (head.kind == JournalKind::kCommit) sessions.back().after = head.a;
-    sessions.back().end = i + 1;
+    if (head.kind == JournalKind::kBegin) {
+      COFFER_ASSIGN_OR_RETURN(const base::Bytes writer, payload(entries_[i]));
+      Session session{i, {head.a, {}}, {}};
+      if (writer.size() == session.before.writer.bytes.size())
+        std::copy(writer.begin(), writer.end(), session.before.writer.bytes.begin());
+      sessions.push_back(std::move(session));
+    }
+    if (head.kind == JournalKind::kCommit && !sessions.empty()) {
+      COFFER_ASSIGN_OR_RETURN(const base::Bytes bytes, payload(entries_[i]));
+      if (const auto header = decode(bytes)) sessions.back().made.push_back({header->version, header->writer});
+    }
   }
   return sessions;
 }
 
-bool ReplayedFile::Session::made(std::uint64_t version, const std::vector<JournalEntry>& entries) const {
-  if (version == before) return true;
-  return std::any_of(entries.begin() + static_cast<std::ptrdiff_t>(first),
-                     entries.begin() + static_cast<std::ptrdiff_t>(end),
-                     [&](const JournalEntry& e) { return e.head.kind == JournalKind::kCommit && e.head.a == version; });
+bool ReplayedFile::Session::knows(const JournalVersion& version) const {
+  return version == before || std::find(made.begin(), made.end(), version) != made.end();
 }
 
 // What the header says need not be true of the records: of what was put into the file and not yet flushed, any part may
 // be missing. So everything that led to it is done again.
-std::optional<std::size_t> ReplayedFile::start_for(std::uint64_t version) const {
-  const std::vector<Session> all = sessions();
-  auto at = std::find_if(all.begin(), all.end(), [&](const Session& s) { return s.made(version, entries_); });
-  if (at == all.end()) return std::nullopt;
-  while (at != all.begin() && std::prev(at)->after == at->before) --at;
-  return at->first;
+Result<std::optional<std::size_t>> ReplayedFile::start_for(const JournalVersion& version) {
+  COFFER_ASSIGN_OR_RETURN(const std::vector<Session> all, sessions());
+  auto at = std::find_if(all.begin(), all.end(), [&](const Session& session) { return session.knows(version); });
+  if (at == all.end()) return std::optional<std::size_t>{};
+  while (at != all.begin() && std::prev(at)->after() == at->before) --at;
+  return std::optional(at->first);
 }
 
 std::vector<std::size_t> ReplayedFile::commits_from(std::size_t start) const {
@@ -215,10 +219,10 @@ Result<ReplayedFile::Outcome> ReplayedFile::run() {
     return Outcome{What::kSetAside, "its header does not authenticate"};
   }
   if (entries_.empty()) return cut_back(*header);
-  const auto start = start_for(header->version);
+  COFFER_ASSIGN_OR_RETURN(const auto start, start_for({header->version, header->writer}));
   if (!start)
-    return Outcome{What::kSetAside, fmt::format("another version came meanwhile ({}, not {})", header->version,
-                                                entries_.front().head.a)};
+    return Outcome{What::kSetAside, fmt::format("another version came meanwhile (number {}; ours began with {})",
+                                                header->version, entries_.front().head.a)};
   return complete(*start, *header);
 }
 

@@ -43,19 +43,19 @@ class ReplayedFile {
     std::uint64_t unproven = 0;                // from here on parts may be missing, also amid a record
     std::optional<crypto::FileHeader> header;  // of the last commit among them
   };
-  // Entries from one kBegin to the next, and the versions of the file's header before and after them.
+  // Entries from one kBegin to the next, and the versions that the file's header had before and got by them.
   struct Session {
     std::size_t first = 0;
-    std::size_t end = 0;
-    std::uint64_t before = 0;
-    std::uint64_t after = 0;
-    bool made(std::uint64_t version, const std::vector<JournalEntry>& entries) const;
+    JournalVersion before;
+    std::vector<JournalVersion> made;
+    const JournalVersion& after() const { return made.empty() ? before : made.back(); }
+    bool knows(const JournalVersion& version) const;
   };
   std::optional<crypto::FileHeader> decode(ByteView bytes) const;
   Result<base::Bytes> payload(const JournalEntry& entry);
-  std::vector<Session> sessions() const;
+  Result<std::vector<Session>> sessions();
   // The first entry of what leads to this version of the header and on from it; nothing if no entry knows of it.
-  std::optional<std::size_t> start_for(std::uint64_t version) const;
+  Result<std::optional<std::size_t>> start_for(const JournalVersion& version);
   std::vector<std::size_t> commits_from(std::size_t start) const;
   // `keep_cuts`: as if no session but the last had reached the file.
   Result<State> compose(std::size_t start, std::size_t commit, bool keep_cuts);

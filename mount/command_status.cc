@@ -56,9 +56,15 @@ std::string integrity_lines(const json& mount) {
   const std::uint64_t events = number_of(mount, "integrity_events");
   const std::uint64_t moved = number_of(mount, "files_moved");
   const std::uint64_t names = number_of(mount, "names_unreadable");
-  if (events + moved + names == 0) return "  integrity   nothing suspicious seen\n";
+  const std::uint64_t aside = number_of(mount, "changes_set_aside");
+  if (events + moved + names + aside == 0) return "  integrity   nothing suspicious seen\n";
   std::string lines =
       fmt::format("  integrity   {} damaged or incomplete, {} moved, {} unreadable names\n", events, moved, names);
+  if (aside != 0) {
+    lines += fmt::format(
+        "              {} changes of a mount that died do not fit the vault any more: not made, kept in local state\n",
+        aside);
+  }
   return lines + lines_of(mount, "recent_events", "              ");
 }
 

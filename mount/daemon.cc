@@ -60,6 +60,7 @@ void add_numbers(json& answer, const fs::FilesystemStatus& numbers, const Sessio
   answer["integrity_events"] = numbers.integrity_events;
   answer["files_moved"] = numbers.files_moved;
   answer["names_unreadable"] = numbers.names_unreadable;
+  answer["changes_set_aside"] = numbers.changes_set_aside;
   answer["recent_events"] = numbers.recent_events;
   answer["requests"] = session.requests;
   answer["watched_by"] = numbers.watched ? json("fanotify") : json(nullptr);

@@ -338,7 +338,7 @@ status_test() {
   # Every key that is promised.
   local key
   for key in vault vault_id mount_point cipher chunk_size read_only strict since pid idle_seconds log warnings open_files \
-    dirty_files dirty_bytes written_out integrity_events files_moved names_unreadable recent_events requests responding; do
+    dirty_files dirty_bytes written_out integrity_events files_moved names_unreadable changes_set_aside recent_events requests responding; do
     [ "$(json "'$key' in d['mounts'][0]")" = True ] || fail "status --json lacks $key"
     grep -q "\`$key\`" "$repository/docs/CLI.md" || fail "docs/CLI.md does not explain $key"
   done

@@ -32,13 +32,16 @@ class TestVault {
  public:
   explicit TestVault(VaultOptions options = {}) : options_(options) {
     crypto::init();
-    keys_ = std::make_unique<crypto::KeyRing>(crypto::random_vault_key());
+    keys_ = std::make_shared<crypto::KeyRing>(crypto::random_vault_key());
     config_.vault = crypto::random_id<crypto::VaultId>();
     config_.suite = options.suite;
     config_.chunk_size = options.chunk_size;
     config_.name_max = options.name_max;
     mount();
   }
+
+  // Another folder and other local state of the same vault; empty and not mounted.
+  explicit TestVault(const TestVault& like) : options_(like.options_), keys_(like.keys_), config_(like.config_) {}
 
   // With `backing`, through that instead of the system calls.
   void mount(std::unique_ptr<fs::Backing> backing = std::make_unique<fs::Backing>(), bool read_only = false) {
@@ -77,6 +80,7 @@ class TestVault {
 
   fs::Filesystem& fs() { return *fs_; }
   const std::string& folder() const { return folder_.path(); }
+  const std::string& state_folder() const { return state_.path(); }
   const crypto::KeyRing& keys() const { return *keys_; }
   const crypto::VaultConfig& config() const { return config_; }
 
@@ -168,7 +172,7 @@ class TestVault {
   VaultOptions options_;
   TempDir folder_;
   TempDir state_;
-  std::unique_ptr<crypto::KeyRing> keys_;
+  std::shared_ptr<const crypto::KeyRing> keys_;
   crypto::VaultConfig config_;
   std::unique_ptr<fs::Filesystem> fs_;
 };
