@@ -1,5 +1,7 @@
 #include "fs/backing.h"
 
+#include <algorithm>
+
 namespace coffer::fs {
 
 Result<std::size_t> Backing::pread(FdRef fd, ByteSpan out, std::uint64_t offset) {
@@ -62,6 +64,16 @@ Status Backing::removexattr(FdRef dir, const std::string& name, const std::strin
 }
 Result<std::vector<std::string>> Backing::listxattr(FdRef dir, const std::string& name) {
   return sys::listxattr(dir, name.c_str());
+}
+
+Status write_zeros(Backing& backing, FdRef fd, std::uint64_t from, std::uint64_t to) {
+  const base::Bytes zeros(1 << 20);
+  while (from < to) {
+    const std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(zeros.size(), to - from));
+    COFFER_RETURN_IF_ERROR(backing.pwritev(fd, {as_iovec(ByteView(zeros).first(part))}, from));
+    from += part;
+  }
+  return base::ok();
 }
 
 }  // namespace coffer::fs

@@ -51,4 +51,9 @@ class Backing {
   virtual Result<std::vector<std::string>> listxattr(FdRef dir, const std::string& name);
 };
 
+// Of bytes that a write only reads.
+inline iovec as_iovec(ByteView bytes) { return {const_cast<base::Byte*>(bytes.data()), bytes.size()}; }
+// Zeros from there to there. Errors: those of pwritev().
+Status write_zeros(Backing& backing, FdRef fd, std::uint64_t from, std::uint64_t to);
+
 }  // namespace coffer::fs

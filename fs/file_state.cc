@@ -72,7 +72,17 @@ FileState::~FileState() {
 
 FileState::Listing FileState::list(FileContext& context, std::uint64_t directory, std::string_view entry,
                                    const HeaderFacts& facts) {
+  return list(context, JournalFile(), directory, entry, facts);
+}
+
+FileState::Listing FileState::list(FileContext& context, const sys::Stat& stat, const HeaderFacts& facts) {
+  return list(context, {{}, stat.ino, sys::nanoseconds(stat.btime)}, 0, {}, facts);
+}
+
+FileState::Listing FileState::list(FileContext& context, JournalFile file, std::uint64_t directory,
+                                   std::string_view entry, const HeaderFacts& facts) {
   Listing listing{crypto::random_id<crypto::FileId>(), std::nullopt};
+  file.id = listing.id;
   if (context.journal == nullptr) return listing;
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
@@ -83,7 +93,7 @@ FileState::Listing FileState::list(FileContext& context, std::uint64_t directory
   const crypto::HeaderBytes header = crypto::encode(empty, cipher.keys);
   base::Bytes payload(header.begin(), header.end());
   payload.insert(payload.end(), entry.begin(), entry.end());
-  auto listed = context.journal->append(JournalKind::kNew, {listing.id, 0, 0}, directory,
+  auto listed = context.journal->append(JournalKind::kNew, file, directory,
                                         static_cast<std::uint64_t>(sys::nanoseconds(now)), payload, true);
   if (listed) {
     listing.sequence = *listed;
@@ -118,8 +128,11 @@ Result<std::shared_ptr<FileState>> FileState::open(FileContext& context, UniqueF
     file->adopt(*std::move(read), stat);
   } else {
     // Unreadable, and about to be emptied: what lies there is cut off together with the old id.
-    const Listing listing = list(context, 0, {}, *replace);
-    COFFER_RETURN_IF_ERROR(context.backing.truncate(file->fd_, 0));
+    const Listing listing = list(context, stat, *replace);
+    if (Status emptied = context.backing.truncate(file->fd_, 0); !emptied) {
+      unlist(context, listing);
+      return emptied.error();
+    }
     file->start_anew(*replace, stat, listing);
   }
   return file;
@@ -214,7 +227,7 @@ bool FileState::has_header() const {
 
 bool FileState::dirty() const {
   base::ReaderLock lock(mutex_);
-  return dirty_since_.has_value() && !discarded_;
+  return dirty_since_.has_value() && (!discarded_ || below_.pending());
 }
 
 bool FileState::is_unwritten() const {
@@ -234,7 +247,7 @@ std::uint64_t FileState::dirty_bytes() const {
 
 std::optional<FileState::Clock::time_point> FileState::dirty_since() const {
   base::ReaderLock lock(mutex_);
-  return discarded_ ? std::nullopt : dirty_since_;
+  return discarded_ && !below_.pending() ? std::nullopt : dirty_since_;
 }
 
 void FileState::expect_removal() {
@@ -245,7 +258,8 @@ void FileState::expect_removal() {
 void FileState::discard() {
   base::WriterLock lock(mutex_);
   discarded_ = true;
-  attributes_changed_ = true;
+  ++attribute_changes_;
+  below_.unlinked();
 }
 
 void FileState::touch() {
@@ -312,7 +326,7 @@ bool FileState::hold_mtime(const timespec& mtime) {
 void FileState::note_own_change(const sys::Stat& stat, bool times_only) {
   base::WriterLock lock(mutex_);
   own_stat_ = stat;
-  attributes_changed_ = attributes_changed_ || !times_only;
+  if (!times_only) ++attribute_changes_;
 }
 
 bool FileState::knows(const sys::Stat& stat) const {

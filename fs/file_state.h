@@ -87,6 +87,8 @@ class FileState {
     std::optional<std::uint64_t> sequence;  // none: no journal, or it took no entry
   };
   static Listing list(FileContext& context, std::uint64_t directory, std::string_view entry, const HeaderFacts& facts);
+  // The same for a file that is there and starts anew.
+  static Listing list(FileContext& context, const sys::Stat& stat, const HeaderFacts& facts);
   static void unlist(FileContext& context, const Listing& listing);
   // A file just created, empty below: gets a new id; its header is written at the first write_out().
   static std::shared_ptr<FileState> create(FileContext& context, UniqueFd fd, const sys::Stat& stat, std::string label,
@@ -133,7 +135,8 @@ class FileState {
   // write_out(), and all of it durable. `data_only` as for fdatasync(2).
   Status sync(bool data_only) EXCLUDES(mutex_);
   bool has_header() const EXCLUDES(mutex_);  // on disk
-  // Something is not in the ciphertext file yet.
+  // Something is not in the ciphertext file yet, and should be: not of one that was removed, unless its content is in
+  // the journal, which cannot forget it before.
   bool dirty() const EXCLUDES(mutex_);
   // Something would be lost with this process: write_out() has work to do.
   bool is_unwritten() const EXCLUDES(mutex_);
@@ -218,6 +221,8 @@ class FileState {
   FileState(FileContext& context, UniqueFd fd, std::string label, bool writable);
 
   // file_state.cc
+  static Listing list(FileContext& context, JournalFile file, std::uint64_t directory, std::string_view entry,
+                      const HeaderFacts& facts);
   static Result<HeaderRead> read_header(FileContext& context, FdRef fd, const sys::Stat& stat, crypto::Kind kind,
                                         const std::string& label);
   void start_anew(const HeaderFacts& facts, const sys::Stat& stat, const Listing& listing) REQUIRES(mutex_);
@@ -271,6 +276,7 @@ class FileState {
   crypto::HeaderBytes next_header() REQUIRES(mutex_);
   Status stored_all() REQUIRES(mutex_);
   Status reached_file() REQUIRES(mutex_);
+  Status give_up_if_lost() REQUIRES(mutex_);
   Status write_out_locked() REQUIRES(mutex_);
   Status apply_locked() REQUIRES(mutex_);
 
@@ -288,8 +294,9 @@ class FileState {
   std::atomic<std::uint64_t> size_;                   // plaintext; written under mutex_
   std::uint64_t stored_size_ GUARDED_BY(mutex_) = 0;  // plaintext size that the stored records make up
   bool header_stored_ GUARDED_BY(mutex_) = false;
-  bool header_dirty_ GUARDED_BY(mutex_) = false;        // write_out() has work to do
-  bool attributes_changed_ GUARDED_BY(mutex_) = false;  // since the last fsync of the file itself
+  bool header_dirty_ GUARDED_BY(mutex_) = false;  // write_out() has work to do
+  std::uint64_t attribute_changes_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t attribute_changes_synced_ GUARDED_BY(mutex_) = 0;  // by an fsync of the file itself
   bool discarded_ GUARDED_BY(mutex_) = false;
   std::map<std::uint64_t, DirtyChunk> dirty_ GUARDED_BY(mutex_);
   std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;  // in dirty_, counted in context_.dirty_bytes too

@@ -10,14 +10,13 @@
 namespace coffer::fs {
 namespace {
 
-// Chunks sealed into one write.
+// Chunks sealed into one write, and bytes: an entry of the journal takes no more.
 constexpr std::uint64_t kChunksPerStore = 64;
+constexpr std::uint64_t kBytesPerStore = std::uint64_t{4} << 20;
 // GCM with random nonces stays safe up to 2^32 seals of one key (NIST SP 800-38D, 8.3).
 constexpr std::uint64_t kSealsMax = std::uint64_t{1} << 32;
 // A last chunk up to this size stays in memory while the file is open.
 constexpr std::size_t kTailMax = 64 << 10;
-
-iovec as_iovec(ByteView bytes) { return {const_cast<base::Byte*>(bytes.data()), bytes.size()}; }
 
 }  // namespace
 
@@ -114,11 +113,13 @@ Status FileState::subtract_range(std::uint64_t begin, std::uint64_t end) {
 
 Status FileState::store_dirty() {
   Status first_error = base::ok();
+  const std::uint64_t record_size = cipher_->geometry.chunk_size() + cipher_->geometry.overhead();
+  const std::uint64_t count_max = std::min(kChunksPerStore, kBytesPerStore / record_size);
   for (auto at = dirty_.begin(); at != dirty_.end();) {
     const std::uint64_t first = at->first;
     std::uint64_t count = 0;
     const bool counted = cipher_->geometry.record_begin({first}).value < below_.committed_end();
-    while (at != dirty_.end() && at->first == first + count && count < kChunksPerStore) {
+    while (at != dirty_.end() && at->first == first + count && count < count_max) {
       ++at, ++count;
       // What goes through the journal apart from what need not.
       if (counted && cipher_->geometry.record_begin({first + count}).value >= below_.committed_end()) break;
@@ -227,13 +228,21 @@ Status FileState::reached_file() {
   COFFER_RETURN_IF_ERROR(context_.backing.utimens(fd_, times));
   COFFER_ASSIGN_OR_RETURN(sys::Stat stat, context_.backing.stat(fd_));
   own_stat_ = stat;
-  if (trust_ == Trust::kConfirmed) context_.known_good.insert(stat);
+  if (trust_ == Trust::kConfirmed && !discarded_) context_.known_good.insert(stat);
   return base::ok();
+}
+
+// Nothing of it reaches the disk any more, so nothing waits for that.
+Status FileState::give_up_if_lost() {
+  if (!lost_) return base::ok();
+  below_.give_up();
+  dirty_since_.reset();
+  return Errno(EIO);
 }
 
 Status FileState::write_out_locked() {
   if (!header_dirty_ || discarded_) return base::ok();
-  COFFER_RETURN_IF_ERROR(check_not_lost());
+  COFFER_RETURN_IF_ERROR(give_up_if_lost());
   const std::uint64_t chunks = cipher_->geometry.chunk_count(size_);
   if (!header_stored_ && stored_size_ == 0 && dirty_.size() == chunks && chunks <= kChunksPerStore) {
     COFFER_RETURN_IF_ERROR(store_new_file());
@@ -254,7 +263,7 @@ Status FileState::write_out() {
 Status FileState::apply_locked() {
   COFFER_RETURN_IF_ERROR(write_out_locked());
   if (!below_.pending()) return base::ok();
-  COFFER_RETURN_IF_ERROR(check_not_lost());
+  COFFER_RETURN_IF_ERROR(give_up_if_lost());
   COFFER_RETURN_IF_ERROR(below_.apply());
   return reached_file();
 }
@@ -269,21 +278,21 @@ Status FileState::apply() {
 // it besides content, needs the file, and before the header that counts it.
 Status FileState::sync(bool data_only) {
   JournaledFile::Unsynced needs;
+  std::uint64_t attributes = 0;
   {
     base::WriterLock lock(mutex_);
     if (writable_) COFFER_RETURN_IF_ERROR(write_out_locked());
     needs = below_.unsynced();
     // Also for fdatasync: a file that was renamed is of no use under neither name.
-    needs.file = needs.file || attributes_changed_;
-    data_only = data_only && !std::exchange(attributes_changed_, false);
+    attributes = attribute_changes_;
+    needs.file = needs.file || attributes != attribute_changes_synced_;
+    data_only = data_only && attributes == attribute_changes_synced_;
   }
   if (needs.file) {
     Status synced = data_only ? context_.backing.fdatasync(fd_) : context_.backing.fsync(fd_);
+    COFFER_RETURN_IF_ERROR(synced);
     base::WriterLock lock(mutex_);
-    if (!synced) {
-      attributes_changed_ = true;
-      return synced;
-    }
+    attribute_changes_synced_ = std::max(attribute_changes_synced_, attributes);
     below_.synced(needs);
   }
   return needs.journal == 0 ? base::ok() : context_.journal->flush(needs.journal);

@@ -20,7 +20,6 @@ Status FileState::write(std::uint64_t offset, ByteView data, bool patient) {
   if (data.empty()) return base::ok();
   if (offset > crypto::kMaxPlainSize || data.size() > crypto::kMaxPlainSize - offset) return Errno(EFBIG);
   COFFER_RETURN_IF_ERROR(confirm());
-  if (context_.journal != nullptr) context_.journal->wait_for_room();
   std::optional<Records> sealed;
   if (data.size() >= kSealAtOnceMin) {
     std::shared_ptr<const FileCipher> cipher;

@@ -54,8 +54,9 @@ Status Filesystem::Impl::start() {
   COFFER_ASSIGN_OR_RETURN(UniqueFd fd, sys::dup(options_.vault));
   // Never evicted: the vault folder cannot be opened again by name.
   root_fd_ = std::make_shared<const UniqueFd>(std::move(fd));
+  auto type = sys::filesystem_type(options_.vault);
+  clock_is_ours_ = type && is_told_of_changes(*type);  // a network's are its server's
   if (options_.state.valid()) known_good_.load(options_.state, kKnownFile);
-  file_context_.synced_before_ns = clock_ns();
   COFFER_RETURN_IF_ERROR(start_journal());
   settler_ = std::make_unique<Settler>(inodes_,
                                        Settler::Work{
@@ -67,6 +68,7 @@ Status Filesystem::Impl::start() {
                                                base::log(base::LogLevel::kError, "the vault's disk: sync failed: {}",
                                                          errno_text(synced.error()));
                                              }
+                                             return synced.has_value();
                                            },
                                        },
                                        options_.settles_by_hand);
@@ -106,8 +108,11 @@ Status Filesystem::Impl::sync_below() {
   COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(FdRef(*root_fd_), ".", O_RDONLY | O_DIRECTORY));
   const std::int64_t now = clock_ns();
   const std::uint64_t ended = journal_ ? journal_->ended_before() : 0;
-  COFFER_RETURN_IF_ERROR(backing_->syncfs(fd));
-  file_context_.synced_before_ns = now;
+  if (Status synced = backing_->syncfs(fd); !synced) {
+    if (journal_) journal_->keep_all();
+    return synced;
+  }
+  if (clock_is_ours_) file_context_.synced_before_ns = now;
   if (journal_) journal_->retire(ended);
   return base::ok();
 }

@@ -165,8 +165,9 @@ class Filesystem::Impl {
   Moves moves_;
   DirectoryFds directory_fds_;
   FileContext file_context_;
-  RecentFiles recent_files_;
+  bool clock_is_ours_ = false;        // that files below are dated with
   std::unique_ptr<Journal> journal_;  // nullptr: read-only, or nowhere to put it
+  RecentFiles recent_files_;
   crypto::XattrCipher xattrs_;
   HandleTable<OpenFile> files_;
   HandleTable<OpenDirectory> directories_;

@@ -35,7 +35,13 @@ Result<std::size_t> Filesystem::Impl::read(HandleId id, std::uint64_t offset, By
 Result<std::size_t> Filesystem::Impl::write(HandleId id, std::uint64_t offset, ByteView data, WriteFlags flags) {
   auto handle = files_.get(id);
   if (!handle || !handle->may_write) return Errno(EBADF);
-  const Status written = handle->file->write(offset, data, flags.from_page_cache);
+  if (journal_) journal_->wait_for_room();
+  Status written = handle->file->write(offset, data, flags.from_page_cache);
+  if (!written && written.error() == Errno(ENOSPC) && journal_ && journal_->is_crowded()) {
+    // The journal's disk was full, not the vault's: once what it holds is in the files there may be room.
+    journal_->wait_for_room();
+    written = handle->file->write(offset, data, flags.from_page_cache);
+  }
   settler_->file_changed(handle->inode, handle->file);
   COFFER_RETURN_IF_ERROR(written);
   if (flags.kill_suidgid) COFFER_RETURN_IF_ERROR(kill_suidgid(handle->inode, handle->file));
@@ -59,6 +65,7 @@ Status Filesystem::Impl::write_out(const InodeRef& inode, const std::shared_ptr<
 Status Filesystem::Impl::apply(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
   if (!file->dirty()) return base::ok();
   const Status applied = write_keeping_mode(*file, &FileState::apply);
+  if (!applied && file->lost()) settler_->journal_applied();  // given up: the journal may forget it
   if (!applied && !file->lost()) note_write_error(applied.error());
   COFFER_RETURN_IF_ERROR(applied);
   reached_file(inode, *file);
@@ -68,7 +75,7 @@ Status Filesystem::Impl::apply(const InodeRef& inode, const std::shared_ptr<File
 
 void Filesystem::Impl::store(const std::vector<Settler::Unsaved>& files) {
   const auto told = [](const FileState& file, const Status& done) {
-    // Its own flush or release tells; here only the log.
+    // Who wrote it has been told by flush, or, if the journal took it, need not be: it is tried again.
     if (!done && !file.lost()) {
       base::log(base::LogLevel::kWarning, "{}: not written yet: {}", file.label(), errno_text(done.error()));
     }
@@ -148,8 +155,7 @@ void Filesystem::Impl::release(HandleId id) {
   Status written = write_out(handle->inode, handle->file);
   if (handle->file->lost()) return;  // that was reported when it happened
   if (written) {
-    if (inodes_.removed_attr(*handle->inode)) return;
-    recent_files_.keep(handle->file);
+    if (!inodes_.removed_attr(*handle->inode)) recent_files_.keep(handle->file);
     if (!handle->file->dirty()) return;
     settler_->keep_unsaved(handle->inode, handle->file);  // in the journal
     if (settler_->keeps_many()) settler_->store_unsaved();
@@ -239,6 +245,7 @@ Result<std::size_t> Filesystem::Impl::copy_file_range(HandleId from, std::uint64
   base::Bytes buffer(std::min(length, kCopyMax));
   COFFER_ASSIGN_OR_RETURN(std::size_t size, source->file->read(from_offset, buffer));
   if (size == 0) return size;
+  if (journal_) journal_->wait_for_room();
   const Status written = target->file->write(to_offset, ByteView(buffer).first(size), false);
   settler_->file_changed(target->inode, target->file);
   COFFER_RETURN_IF_ERROR(written);

@@ -12,32 +12,15 @@ namespace {
 // ext4 and xfs half of one that does.
 constexpr std::uint64_t kGrowBy = std::uint64_t{1} << 20;
 constexpr std::uint64_t kKeptMax = std::uint64_t{4} << 20;
-// From here on writers wait for what is in it to be applied.
-constexpr std::uint64_t kCrowded = std::uint64_t{1536} << 20;
 // The disk is set to work on so much at a time, while more is being encrypted.
 constexpr std::uint64_t kWriteAhead = std::uint64_t{2} << 20;
-// Nothing is taken any more.
-constexpr std::uint64_t kFull = std::uint64_t{2} << 30;
 constexpr auto kPatience = std::chrono::seconds(10);
-
-iovec as_iovec(ByteView bytes) { return {const_cast<base::Byte*>(bytes.data()), bytes.size()}; }
-
-Status write_zeros(Backing& backing, FdRef fd, std::uint64_t from, std::uint64_t to) {
-  const base::Bytes zeros(1 << 20);
-  for (std::uint64_t at = from; at < to;) {
-    const std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(zeros.size(), to - at));
-    COFFER_RETURN_IF_ERROR(backing.pwritev(fd, {as_iovec(ByteView(zeros).first(part))}, at));
-    at += part;
-  }
-  return base::ok();
-}
 
 }  // namespace
 
-Result<std::unique_ptr<Journal>> Journal::open(Backing& backing, FdRef state) {
-  std::unique_ptr<Journal> journal(new Journal(backing));
+Result<std::unique_ptr<Journal>> Journal::open(Backing& backing, FdRef state, const Limits& limits) {
+  std::unique_ptr<Journal> journal(new Journal(backing, limits));
   base::MutexLock lock(journal->mutex_);
-  // Higher than any before, so that leftovers are older: the clock, or one more where that went back.
   journal->next_ = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
           .count());
@@ -46,8 +29,17 @@ Result<std::unique_ptr<Journal>> Journal::open(Backing& backing, FdRef state) {
     COFFER_ASSIGN_OR_RETURN(segment.fd, backing.open(state, journal_segment_name(number), O_RDWR | O_CREAT, 0600));
     COFFER_ASSIGN_OR_RETURN(sys::Stat stat, backing.stat(segment.fd));
     segment.size = stat.size;
-    COFFER_RETURN_IF_ERROR(journal->reset(segment));
+    // Higher than any before, so that leftovers are older: also where the clock went back.
+    COFFER_ASSIGN_OR_RETURN(const auto left, read_journal_segment(backing, segment.fd, number));
+    segment.unflushed = left.size() > 1;
+    if (!left.empty()) journal->next_ = std::max(journal->next_, left.back().head.sequence + 1);
   }
+  for (Segment& segment : journal->segments_) {
+    COFFER_RETURN_IF_ERROR(journal->reset(segment));
+    // What has been replayed is not to come back.
+    if (std::exchange(segment.unflushed, false)) COFFER_RETURN_IF_ERROR(backing.fdatasync(segment.fd));
+  }
+  COFFER_RETURN_IF_ERROR(backing.fsync(state));  // their names
   return journal;
 }
 
@@ -72,14 +64,21 @@ Status Journal::write(Segment& segment, JournalHead head, ByteView payload) {
 // An empty run. It need not be flushed: what was in the segment before can be done twice. The sum covers the random run
 // number, so no leftover of another run fits behind it.
 Status Journal::reset(Segment& segment) {
-  segment.end = segment.begun = 0;
-  segment.last = 0;
-  base::ByteArray<8> run;
-  crypto::random_bytes(run);
-  segment.run = base::load_le<std::uint64_t>(run.data());
+  const std::uint64_t run = segment.run;
+  const std::uint64_t end = std::exchange(segment.end, 0);
+  base::ByteArray<8> random;
+  crypto::random_bytes(random);
+  segment.run = base::load_le<std::uint64_t>(random.data());
   JournalHead head;
   head.kind = JournalKind::kReset;
-  COFFER_RETURN_IF_ERROR(write(segment, head, {}));
+  if (Status begun = write(segment, head, {}); !begun) {
+    // Goes on where it was: entries without a head of their own run would never be read.
+    segment.run = run;
+    segment.end = end;
+    return begun;
+  }
+  segment.begun = 0;
+  segment.last = 0;
   if (segment.size <= kKeptMax) return base::ok();
   segment.size = segment.room = kKeptMax;
   return backing_.truncate(segment.fd, kKeptMax);
@@ -101,9 +100,13 @@ Result<Journal::Appended> Journal::append_at(JournalKind kind, const JournalFile
   base::MutexLock lock(mutex_);
   if (broken_) return *broken_;
   if (payload.size() > kJournalPayloadMax) return Errno(EFBIG);
-  if (bytes_locked() + kJournalHeadSize + payload.size() > kFull) return Errno(ENOSPC);
+  if (bytes_locked() + kJournalHeadSize + payload.size() > limits_.full) return Errno(ENOSPC);
   Segment& segment = segments_[static_cast<std::size_t>(current_)];
-  COFFER_RETURN_IF_ERROR(write(segment, head, payload));
+  if (Status written = write(segment, head, payload); !written) {
+    // The disk is full: what is in here can be applied, and then makes room.
+    if (written.error() == Errno(ENOSPC) || written.error() == Errno(EDQUOT)) full_ = segment.last != 0;
+    return written.error();
+  }
   segment.last = next_ - 1;
   segment.unflushed = true;
   if (segment.end - segment.begun >= kWriteAhead) {
@@ -177,8 +180,14 @@ std::uint64_t Journal::ended_before() const {
   return live_.empty() ? next_ : *live_.begin();
 }
 
+void Journal::keep_all() {
+  base::MutexLock lock(mutex_);
+  keep_ = true;
+}
+
 void Journal::retire(std::uint64_t sequence) {
   base::MutexLock lock(mutex_);
+  if (keep_) return;
   for (Segment& segment : segments_) {
     if (segment.last == 0 || segment.last >= sequence) continue;
     Status done = reset(segment);
@@ -186,7 +195,8 @@ void Journal::retire(std::uint64_t sequence) {
   }
   const int other = 1 - current_;
   if (segments_[static_cast<std::size_t>(other)].last == 0) current_ = other;
-  if (bytes_locked() < kCrowded) room_.notify_all();
+  full_ = false;
+  if (!is_crowded_locked()) room_.notify_all();
 }
 
 Status Journal::reserve(FdRef fd, std::uint64_t bytes) {
@@ -198,18 +208,23 @@ Status Journal::reserve(FdRef fd, std::uint64_t bytes) {
 }
 
 void Journal::wait_for_room() {
-  base::MutexLock lock(mutex_);
-  if (bytes_locked() < kCrowded || broken_) return;
   const auto until = std::chrono::steady_clock::now() + kPatience;
-  while (bytes_locked() >= kCrowded && !broken_ && std::chrono::steady_clock::now() < until) {
-    if (crowded_) crowded_();
-    room_.wait_for(mutex_, std::chrono::milliseconds(100));
+  while (is_crowded() && std::chrono::steady_clock::now() < until) {
+    std::function<void()> call;
+    {
+      base::MutexLock lock(mutex_);
+      if (broken_ || keep_) return;
+      call = crowded_;
+    }
+    if (call) call();
+    base::MutexLock lock(mutex_);
+    if (is_crowded_locked()) room_.wait_for(mutex_, std::chrono::milliseconds(100));
   }
 }
 
 bool Journal::is_crowded() const {
   base::MutexLock lock(mutex_);
-  return bytes_locked() >= kCrowded;
+  return is_crowded_locked();
 }
 
 }  // namespace coffer::fs

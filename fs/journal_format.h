@@ -22,9 +22,11 @@ namespace coffer::fs {
 enum class JournalKind : std::uint32_t {
   kReset = 1,  // first of a run; all that is older than its sequence number in this segment is done with
   // A file is about to be made, and has no header at first. a: inode number of its directory, b: the time; payload: the
-  // header of an empty file, then its entry name. With a 0: the file is there, without a readable header.
+  // header of an empty file, then its entry name. With a 0: the file is there, without a
+  // readable header, and starts anew.
   kNew = 2,
-  // Changes to a file begin. a: version of its header, b: length of the ciphertext file; payload: who wrote that version.
+  // Changes to a file begin. a: version of its header, b: length of the ciphertext file; payload: who wrote that
+  // version.
   kBegin = 3,
   kWrite = 4,     // a: offset; payload: the bytes there
   kTruncate = 5,  // a: new length

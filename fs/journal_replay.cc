@@ -11,11 +11,23 @@
 
 #include "base/log.h"
 #include "fs/replayed_file.h"
+#include "fs/user_text.h"
 
 namespace coffer::fs {
 namespace {
 
 using Entries = std::vector<JournalEntry>;
+
+// Of opening a folder: gone meanwhile, none, or one in which we have never written.
+bool is_not_ours(Errno error) {
+  return error == Errno(ENOENT) || error == Errno(ENOTDIR) || error == Errno(ELOOP) || error == Errno(EACCES);
+}
+
+// Trouble of one file's, which is no reason to keep all others from being mounted; as opposed to what can be helped.
+bool is_of_this_file(Errno error) {
+  static constexpr std::array kOfAll{ENOSPC, EDQUOT, EROFS, ENOMEM, EMFILE, ENFILE};
+  return std::find(kOfAll.begin(), kOfAll.end(), error.code()) == kOfAll.end();
+}
 
 // A kNew entry.
 struct NewFile {
@@ -116,7 +128,7 @@ Status Replay::run() {
   COFFER_RETURN_IF_ERROR(context_.backing.syncfs(top));  // before the journal is begun anew
   for (const auto& [file, entries] : files_) {
     // One that was removed is found only if its removal did not reach the disk.
-    if (gone_.count(file.id) != 0 || entries.back().head.kind == JournalKind::kApplied) continue;
+    if (gone_.count(file.id) != 0 || entries.empty() || entries.back().head.kind == JournalKind::kApplied) continue;
     set_aside(fmt::format("changes to a file that is not there any more (inode {})", file.ino));
   }
   if (completed_ + emptied_ + cut_ > 0) {
@@ -156,7 +168,11 @@ Status Replay::take(const JournalEntry& entry) {
       if (bytes.size() < crypto::kHeaderSize) break;
       NewFile made{head.file.id, head.a, static_cast<std::int64_t>(head.b), {}, {}};
       made.entry = base::as_text(ByteView(bytes).subspan(crypto::kHeaderSize));
-      if (!is_entry_name(made.entry)) break;
+      if (made.directory == 0) {
+        files_[head.file];  // found by its inode number
+      } else if (!is_entry_name(made.entry)) {
+        break;
+      }
       bytes.resize(crypto::kHeaderSize);
       made.header = std::move(bytes);
       new_files_[made.id] = std::move(made);
@@ -169,7 +185,7 @@ Status Replay::take(const JournalEntry& entry) {
     }
     case JournalKind::kGone:
       gone_.insert(head.file.id);
-      if (head.file.ino == 0) new_files_.erase(head.file.id);
+      if (head.file.ino == 0) new_files_.erase(head.file.id);  // never made
       break;
     case JournalKind::kBegin:
     case JournalKind::kWrite:
@@ -187,11 +203,13 @@ Status Replay::take(const JournalEntry& entry) {
 Status Replay::search(FdRef directory, std::uint64_t inode) {
   COFFER_ASSIGN_OR_RETURN(const std::vector<sys::DirEntry> names, context_.backing.list(directory));
   for (const sys::DirEntry& name : names) {
-    if (name.type == DT_DIR) {
+    if (name.type == DT_DIR || name.type == DT_UNKNOWN) {
       auto child = context_.backing.open(directory, name.name, O_RDONLY | O_DIRECTORY);
+      if (!child && !is_not_ours(child.error())) return child.error();
       if (child) COFFER_RETURN_IF_ERROR(search(*child, name.ino));
-    } else if (wanted_.count(name.ino) != 0 && (name.type == DT_REG || name.type == DT_UNKNOWN)) {
-      COFFER_RETURN_IF_ERROR(look_at(directory, name.name));
+    }
+    if (name.type == DT_REG || name.type == DT_UNKNOWN) {
+      if (wanted_.count(name.ino) != 0) COFFER_RETURN_IF_ERROR(look_at(directory, name.name));
     }
   }
   if (auto made = new_in_.find(inode); made != new_in_.end()) {
@@ -234,7 +252,10 @@ Status Replay::replay(FdRef fd, const sys::Stat& stat, const crypto::FileId& id,
   const auto made = new_files_.find(id);
   ReplayedFile file(context_, fd, stat, id, entries, {segments_[0], segments_[1]},
                     made == new_files_.end() ? ByteView{} : ByteView(made->second.header));
-  COFFER_ASSIGN_OR_RETURN(const ReplayedFile::Outcome outcome, file.run());
+  auto run = file.run();
+  if (!run && !is_of_this_file(run.error())) return run.error();
+  const ReplayedFile::Outcome outcome =
+      run ? *run : ReplayedFile::Outcome{ReplayedFile::What::kSetAside, errno_text(run.error())};
   switch (outcome.what) {
     case ReplayedFile::What::kNothing:
       break;

@@ -13,8 +13,8 @@ constexpr auto kStreaming = std::chrono::seconds(2);
 constexpr auto kApplyAtLatest = std::chrono::seconds(5);
 // Held in memory per file before it is applied.
 constexpr std::uint64_t kOverlayMax = std::uint64_t{16} << 20;
-
-iovec as_iovec(ByteView bytes) { return {const_cast<base::Byte*>(bytes.data()), bytes.size()}; }
+// And by all files before small pieces are left in the journal, too.
+constexpr std::uint64_t kOverlaysMax = std::uint64_t{64} << 20;
 
 base::Bytes gather(const std::vector<iovec>& parts) {
   base::Bytes all;
@@ -30,9 +30,33 @@ base::Bytes gather(const std::vector<iovec>& parts) {
 JournaledFile::~JournaledFile() {
   // Pending entries are let go of only with a file that is gone, or one that somebody else has changed.
   if (journal_ == nullptr) return;
-  if (first_) journal_->end(*first_);
-  if (listed_) journal_->end(*listed_);
+  give_up();
+}
+
+void JournaledFile::give_up() {
+  overlay_.clear();
+  length_ = below_;
+  if (journal_ == nullptr) return;
+  count_held();
+  if (first_) journal_->end(*std::exchange(first_, std::nullopt));
+  end_listing();
   release();
+}
+
+void JournaledFile::end_listing() {
+  if (listed_) journal_->end(*std::exchange(listed_, std::nullopt));
+}
+
+void JournaledFile::count_held() {
+  const std::uint64_t now = overlay_.bytes();
+  journal_->add_held(static_cast<std::int64_t>(now - held_));
+  held_ = now;
+}
+
+// Its listing is of no use any more: the entries stay until the disk has been synced, and so the removal, too.
+void JournaledFile::unlinked() {
+  unlinked_ = true;
+  if (journal_ != nullptr) end_listing();
 }
 
 void JournaledFile::adopt(const JournalFile& file, const JournalVersion& version, std::uint64_t length, bool durable) {
@@ -87,8 +111,11 @@ Status JournaledFile::log(JournalKind kind, std::uint64_t a, std::uint64_t b, By
   return base::ok();
 }
 
+// What changes bytes that count does go to the journal: there is one, and something that counts.
+bool JournaledFile::is_journaled() const { return journal_ != nullptr && has_header_ && (!unlinked_ || pending()); }
+
 bool JournaledFile::goes_to_journal(std::uint64_t offset, std::size_t size) const {
-  if (journal_ == nullptr || !has_header_) return false;
+  if (!is_journaled()) return false;
   return offset < std::max(committed_end_, overlay_.end()) || overlay_.is_cut() || size <= kSmall;
 }
 
@@ -127,7 +154,7 @@ Status JournaledFile::pwritev(std::vector<iovec> parts, std::uint64_t offset) {
   std::size_t size = 0;
   for (const iovec& part : parts) size += part.iov_len;
   if (!goes_to_journal(offset, size)) {
-    if (journal_ != nullptr && has_header_) {
+    if (journal_ != nullptr && has_header_ && !unlinked_) {
       // From now on the file is longer than its header says. Replay cuts that off, if it knows.
       COFFER_RETURN_IF_ERROR(begin());
       COFFER_RETURN_IF_ERROR(journal_->flush(*first_));
@@ -136,7 +163,8 @@ Status JournaledFile::pwritev(std::vector<iovec> parts, std::uint64_t offset) {
   }
   COFFER_RETURN_IF_ERROR(reserve(offset + size));
   COFFER_RETURN_IF_ERROR(begin());
-  if (size > kSmall && parts.size() == 1) {  // memory is for small pieces; this the journal keeps
+  // Memory is for small pieces; others the journal keeps.
+  if ((size > kSmall || journal_->held() > kOverlaysMax) && parts.size() == 1) {
     const ByteView data(static_cast<const base::Byte*>(parts[0].iov_base), size);
     COFFER_ASSIGN_OR_RETURN(const Journal::Appended there,
                             journal_->append_at(JournalKind::kWrite, file_, offset, 0, data));
@@ -148,45 +176,50 @@ Status JournaledFile::pwritev(std::vector<iovec> parts, std::uint64_t offset) {
     COFFER_RETURN_IF_ERROR(log(JournalKind::kWrite, offset, 0, data));
     overlay_.write(offset, std::move(data));
   }
+  count_held();
   length_ = std::max(length_, offset + size);
   return base::ok();
 }
 
 Status JournaledFile::truncate(std::uint64_t size) {
-  if (journal_ == nullptr || !has_header_) {
+  if (!is_journaled()) {
     unsynced_ = true;
     ++writes_;
     COFFER_RETURN_IF_ERROR(backing_.truncate(fd_, size));
+    below_ = size;
   } else {
     COFFER_RETURN_IF_ERROR(log(JournalKind::kTruncate, size, 0, {}));
     if (size < length_) overlay_.cut(size);
+    count_held();
   }
   length_ = size;
   return base::ok();
 }
 
 Status JournaledFile::punch(std::uint64_t offset, std::uint64_t length) {
-  if (journal_ == nullptr || !has_header_) {
+  if (!is_journaled()) {
     unsynced_ = true;
     ++writes_;
     return punch_hole(backing_, fd_, offset, length);
   }
   COFFER_RETURN_IF_ERROR(log(JournalKind::kPunch, offset, length, {}));
   overlay_.punch(offset, length);
+  count_held();
   return base::ok();
 }
 
 Status JournaledFile::commit(const crypto::HeaderBytes& header, ByteView records, const JournalVersion& version,
                              std::uint64_t length) {
-  if (journal_ == nullptr || !has_header_) {
+  if (!is_journaled()) {
     std::vector<iovec> parts{as_iovec(header)};
     if (!records.empty()) parts.push_back(as_iovec(records));
     COFFER_RETURN_IF_ERROR(write_now(std::move(parts), 0));
     has_header_ = true;
-    if (listed_) journal_->end(*std::exchange(listed_, std::nullopt));
+    end_listing();
   } else {
     COFFER_RETURN_IF_ERROR(log(JournalKind::kCommit, version.number, 0, header));
     overlay_.write(0, base::Bytes(header.begin(), header.end()));
+    count_held();
   }
   version_ = version;
   committed_end_ = length;
@@ -202,14 +235,19 @@ bool JournaledFile::crowded() const { return overlay_.bytes() > kOverlayMax; }
 
 Status JournaledFile::apply() {
   if (!pending()) return base::ok();
+  if (failed_) return *failed_;
   if (unsynced_) {
     // What the new header counts must not reach the disk after it.
-    COFFER_RETURN_IF_ERROR(backing_.fdatasync(fd_));
+    if (Status synced = backing_.fdatasync(fd_); !synced) {
+      failed_ = synced.error();
+      return synced;
+    }
     unsynced_ = false;
   }
   COFFER_RETURN_IF_ERROR(journal_->flush(last_));
   COFFER_RETURN_IF_ERROR(overlay_.apply(backing_, fd_, length_));
   overlay_.clear();
+  count_held();
   below_ = length_;
   release();
   // Of use to replay only; nothing is lost if it cannot be written.

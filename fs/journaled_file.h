@@ -34,6 +34,10 @@ class JournaledFile {
   void start_new(const JournalFile& file, std::optional<std::uint64_t> listed);
   // Its last name is about to go. It can still be read and written.
   void forget();
+  // It is gone: a crash ends the file, so what is written from now on needs no journal once nothing is pending.
+  void unlinked();
+  // Somebody else's file now: nothing of this reaches it.
+  void give_up();
 
   // As the calls of Backing. A write that fails has not changed the length.
   Result<std::size_t> pread(ByteSpan out, std::uint64_t offset) const;
@@ -56,8 +60,9 @@ class JournaledFile {
   bool is_streaming() const;
   // So much that it should be applied soon.
   bool crowded() const;
-  // Puts it there. REQUIRES: nothing since the last commit(). Errors: those of flush() and of writing; then it stays
-  // pending and can be tried again.
+  // Puts it there. REQUIRES: nothing since the last commit(), or it is unlinked. Errors: those of flush() and of
+  // writing; then it stays pending and can be tried again. After one of fdatasync() it stays so for ever: the kernel
+  // may have dropped what it could not write, and tells of that only once.
   Status apply();
 
   // What fsync(2) has to do, in this order; each only if set.
@@ -71,11 +76,14 @@ class JournaledFile {
   void synced(const Unsynced& asked) { unsynced_ = unsynced_ && writes_ != asked.writes; }
 
  private:
+  bool is_journaled() const;
   bool goes_to_journal(std::uint64_t offset, std::size_t size) const;
   Status begin();
   // Room below for a file that ends there.
   Status reserve(std::uint64_t end);
   void release();
+  void end_listing();
+  void count_held();
   Status log(JournalKind kind, std::uint64_t a, std::uint64_t b, ByteView payload);
   Status write_now(std::vector<iovec> parts, std::uint64_t offset);
 
@@ -85,7 +93,10 @@ class JournaledFile {
   JournalFile file_;
   Overlay overlay_;
   bool has_header_ = false;
-  bool removed_ = false;
+  bool removed_ = false;   // or about to be
+  bool unlinked_ = false;  // removed
+  std::optional<Errno> failed_;
+  std::uint64_t held_ = 0;                           // of the overlay, counted in Journal::held()
   bool unsynced_ = false;                            // written to the file and perhaps not on the disk
   std::uint64_t writes_ = 0;                         // to the file
   std::chrono::steady_clock::time_point written_{};  // the last large write

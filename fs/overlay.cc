@@ -7,22 +7,10 @@
 #include "base/scratch.h"
 
 namespace coffer::fs {
-namespace {
-
-iovec as_iovec(ByteView bytes) { return {const_cast<base::Byte*>(bytes.data()), bytes.size()}; }
-
-}  // namespace
-
 Status punch_hole(Backing& backing, FdRef fd, std::uint64_t offset, std::uint64_t length) {
   Status punched = backing.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
   if (punched || punched.error() != Errno(EOPNOTSUPP)) return punched;
-  const base::Bytes zeros(1 << 20);
-  for (const std::uint64_t end = offset + length; offset < end;) {
-    const std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(zeros.size(), end - offset));
-    COFFER_RETURN_IF_ERROR(backing.pwritev(fd, {as_iovec(ByteView(zeros).first(part))}, offset));
-    offset += part;
-  }
-  return base::ok();
+  return write_zeros(backing, fd, offset, offset + length);
 }
 
 std::uint64_t Overlay::end() const {

@@ -1,9 +1,9 @@
 // Files that were written and closed a moment ago, still open below: programs that append open and close their file
 // each time, and editors, compilers and git open again what they just wrote.
 //
-// Bounded in number; a file leaves when its header settles, when it is removed, and when others push it out. Nothing in
-// here has anything unsaved. Whoever finds a file through it checks by name that the vault still has it
-// (Filesystem::Impl::reach()). Thread-safe; a leaf in the lock order.
+// Bounded in number; a file leaves when its header settles, when it is removed, and when others push it out. What
+// one of them has in the journal only, the settler applies. Whoever finds a file through it checks by name that the
+// vault still has it (Filesystem::Impl::reach()). Thread-safe; a leaf in the lock order.
 #pragma once
 
 #include <algorithm>

@@ -9,8 +9,6 @@ namespace {
 
 constexpr std::uint64_t kRecordsPerRead = 16;
 
-iovec as_iovec(ByteView bytes) { return {const_cast<base::Byte*>(bytes.data()), bytes.size()}; }
-
 }  // namespace
 
 std::optional<crypto::FileHeader> ReplayedFile::decode(ByteView bytes) const {
@@ -73,13 +71,16 @@ Status ReplayedFile::add(State& state, const JournalEntry& entry) {
   const JournalHead& head = entry.head;
   switch (head.kind) {
     case JournalKind::kWrite:
+      if (head.a > crypto::kMaxPlainSize) return Errno(EIO);
+      state.length = std::max(state.length, head.a + head.payload_size);
+      state.overlay.write(head.a, head.payload_size, segments_[static_cast<std::size_t>(entry.segment)],
+                          entry.payload_offset);
+      break;
     case JournalKind::kCommit: {
       COFFER_ASSIGN_OR_RETURN(base::Bytes bytes, payload(entry));
-      const std::uint64_t offset = head.kind == JournalKind::kCommit ? 0 : head.a;
-      if (offset > crypto::kMaxPlainSize) return Errno(EIO);
-      if (head.kind == JournalKind::kCommit) state.header = decode(bytes);
-      state.length = std::max(state.length, offset + bytes.size());
-      state.overlay.write(offset, std::move(bytes));
+      state.header = decode(bytes);
+      state.length = std::max<std::uint64_t>(state.length, bytes.size());
+      state.overlay.write(0, std::move(bytes));
       break;
     }
     case JournalKind::kTruncate:
@@ -178,14 +179,15 @@ bool ReplayedFile::is_blank(ByteView begin) const {
 // No commit is whole: the state that its header names, without what was being appended.
 Result<ReplayedFile::Outcome> ReplayedFile::cut_back(const crypto::FileHeader& header) {
   const std::uint64_t length = header.clear.cipher_length;
-  if (!empty_.empty()) {
-    State state;
-    state.length = std::min(length, stat_.size);
-    state.header = header;
-    COFFER_ASSIGN_OR_RETURN(const bool whole, is_whole(state));
-    if (!whole) return empty_new_file();  // its content did not come, or not all
-  }
-  if (stat_.size <= length || entries_.empty()) return Outcome{};
+  State state;
+  state.length = std::min(length, stat_.size);
+  state.header = header;
+  COFFER_ASSIGN_OR_RETURN(const bool whole, is_whole(state));
+  if (!whole && !empty_.empty()) return empty_new_file();  // its content did not come, or not all
+  if (entries_.empty()) return Outcome{};
+  if (!whole && entries_.back().head.kind != JournalKind::kApplied)
+    return Outcome{What::kSetAside, "neither what it was nor what it was to become is there whole"};
+  if (stat_.size <= length) return Outcome{};
   COFFER_RETURN_IF_ERROR(context_.backing.truncate(fd_, length));
   COFFER_RETURN_IF_ERROR(finish(header));
   return Outcome{What::kCut, {}};
@@ -195,8 +197,12 @@ Result<ReplayedFile::Outcome> ReplayedFile::cut_back(const crypto::FileHeader& h
 // lies where they cut, so mostly they are not to be done again; where they never reached the disk, they are.
 Result<ReplayedFile::Outcome> ReplayedFile::complete(std::size_t start, const crypto::FileHeader& header) {
   const std::vector<std::size_t> commits = commits_from(start);
+  const auto cut = std::find_if(entries_.begin() + static_cast<std::ptrdiff_t>(start), entries_.end(),
+                                [](const JournalEntry& entry) { return entry.head.kind == JournalKind::kTruncate; });
+  const std::size_t first_cut = static_cast<std::size_t>(cut - entries_.begin());
   for (auto commit = commits.rbegin(); commit != commits.rend(); ++commit) {
     for (const bool keep_cuts : {false, true}) {
+      if (keep_cuts && first_cut > *commit) continue;  // nothing else than before
       COFFER_ASSIGN_OR_RETURN(const State state, compose(start, *commit, keep_cuts));
       COFFER_ASSIGN_OR_RETURN(const bool whole, is_whole(state));
       if (!whole) continue;
@@ -220,6 +226,7 @@ Result<ReplayedFile::Outcome> ReplayedFile::run() {
   }
   if (entries_.empty()) return cut_back(*header);
   COFFER_ASSIGN_OR_RETURN(const auto start, start_for({header->version, header->writer}));
+  if (!start && entries_.back().head.kind == JournalKind::kApplied) return Outcome{};  // all was in the file once
   if (!start)
     return Outcome{What::kSetAside, fmt::format("another version came meanwhile (number {}; ours began with {})",
                                                 header->version, entries_.front().head.a)};

@@ -1,5 +1,7 @@
 #include "fs/settler.h"
 
+#include <algorithm>
+
 #include "base/shortage.h"
 
 namespace coffer::fs {
@@ -84,6 +86,7 @@ void Settler::check_later(std::function<void()> check) {
 
 void Settler::keep_unsaved(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
   base::MutexLock lock(mutex_);
+  if (std::any_of(unsaved_.begin(), unsaved_.end(), [&](const Unsaved& kept) { return kept.file == file; })) return;
   if (idle()) wake();
   unsaved_.push_back({inode, file});
 }
@@ -215,7 +218,7 @@ void Settler::round(Clock::time_point now) {
       applied_since_.reset();
     }
   }
-  if (sync) work_.sync_disk();
+  if (sync && !work_.sync_disk()) disk_changed();
   strike_saved();
 }
 
@@ -235,15 +238,17 @@ void Settler::run_checks() {
 
 std::vector<std::shared_ptr<FileState>> Settler::drain() {
   base::MutexLock turn(turn_);
+  std::vector<Changed> changed;
   std::vector<Unsaved> files;
   {
     base::MutexLock lock(mutex_);
-    for (const Changed& entry : changed_) {
-      auto file = entry.file.lock();
-      auto inode = entry.inode.lock();
-      if (file && inode) files.push_back({std::move(inode), std::move(file)});
-    }
-    files.insert(files.end(), unsaved_.begin(), unsaved_.end());
+    changed = changed_;
+    files = unsaved_;
+  }
+  for (const Changed& entry : changed) {  // without the mutex: the last hold on a file may end here
+    auto file = entry.file.lock();
+    auto inode = entry.inode.lock();
+    if (file && inode) files.push_back({std::move(inode), std::move(file)});
   }
   if (!files.empty()) work_.store(files);
   settle_until(Clock::time_point::max());  // after that: what was just written has a header to settle, too

@@ -32,8 +32,8 @@ class Settler {
     std::function<void(const InodeRef&)> settle;
     // Brings what these files hold into their ciphertext files; a failure is their own flush's to tell.
     std::function<void(const std::vector<Unsaved>&)> store;
-    // Makes all that was written so far durable.
-    std::function<void()> sync_disk;
+    // Makes all that was written so far durable; false: it could not, and is to be called again.
+    std::function<bool()> sync_disk;
   };
 
   // With `by_hand` there are no threads: nothing happens but in round() and drain(). For tests.

@@ -201,6 +201,8 @@ WorkerPool::Received WorkerPool::receive(Worker& self, Role role) const {
     return Received::kNothing;
   }
   if (got == -EAGAIN || got == -EINTR) return Received::kNothing;
+  // A request taken at the moment in which the mount went (fs/fuse/dev.c, fuse_dev_do_read: ECONNABORTED, not ENODEV).
+  if (got == -ECONNABORTED) fuse_session_exit(session_);
   return Received::kEnd;  // 0: unmounted
 }
 

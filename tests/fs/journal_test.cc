@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
+#include "tests/support/hooked_backing.h"
 #include "tests/support/temp_dir.h"
 
 namespace coffer::fs {
@@ -122,14 +125,77 @@ TEST_F(JournalTest, LeftoversOfAnOlderRunAreNotTakenForNewerEntries) {
   EXPECT_EQ(left(), Payloads{"eee"});
 }
 
-class Unflushable : public Backing {
- public:
-  Status fdatasync(FdRef) override { return Errno(EIO); }
-};
+// Entries behind no reset of their own run would be written, flushed, and never read.
+TEST_F(JournalTest, ASegmentThatCannotBeBegunAnewGoesOnWhereItWas) {
+  auto hooks = std::make_shared<test::BackingHooks>();
+  test::HookedBacking backing(hooks);
+  journal_ = *Journal::open(backing, state_);
+  append("one");
+  hooks->write = [](const std::string&, std::uint64_t offset) { return offset == 0 ? Status(Errno(EIO)) : base::ok(); };
+  journal_->retire(journal_->ended_before());
+  const std::uint64_t two = append("two");
+  EXPECT_TRUE(journal_->flush(two));
+  EXPECT_EQ(left(), (Payloads{"one", "two"}));
+  hooks->write = {};
+  journal_->retire(journal_->ended_before());
+  append("three");
+  EXPECT_EQ(left(), Payloads{"three"});
+}
+
+TEST_F(JournalTest, ItIsNewerThanWhatIsLeftAlsoWhenTheClockWentBack) {
+  open();
+  JournalHead head;
+  head.kind = JournalKind::kReset;
+  head.sequence = std::numeric_limits<std::uint64_t>::max() / 2;
+  head.run = 7;
+  ASSERT_TRUE(base::sys::pwrite_full(segment(1), encode_journal_head(head, {}), 0));
+  open();
+  EXPECT_GT(append("new"), head.sequence);
+}
+
+TEST_F(JournalTest, AtItsLimitItTakesNothingAndWhoWaitsGoesOnWhenThereIsRoom) {
+  journal_ = *Journal::open(backing_, state_, {.crowded = 1000, .full = 2000});
+  const std::string payload(500, 'x');
+  append(payload);
+  EXPECT_FALSE(journal_->is_crowded());
+  append(payload);
+  EXPECT_TRUE(journal_->is_crowded());
+  append(payload);
+  auto refused = journal_->append(JournalKind::kWrite, file_, 0, 0, base::as_bytes(payload));
+  EXPECT_EQ(refused.error(), Errno(ENOSPC));
+  int calls = 0;
+  journal_->on_crowded([&] {
+    ++calls;
+    journal_->retire(journal_->ended_before());
+  });
+  journal_->wait_for_room();
+  EXPECT_EQ(calls, 1);
+  EXPECT_FALSE(journal_->is_crowded());
+  append(payload);
+  EXPECT_EQ(left(), Payloads{payload});
+}
+
+// Its disk is full: what it holds can be applied, which makes room.
+TEST_F(JournalTest, AFullDiskMakesItCrowdedUntilSomethingIsRetired) {
+  auto hooks = std::make_shared<test::BackingHooks>();
+  test::HookedBacking backing(hooks);
+  journal_ = *Journal::open(backing, state_);
+  append("one");
+  hooks->write = [](const std::string&, std::uint64_t) { return Status(Errno(ENOSPC)); };
+  EXPECT_EQ(journal_->append(JournalKind::kWrite, file_, 0, 0, {}).error(), Errno(ENOSPC));
+  EXPECT_TRUE(journal_->is_crowded());
+  hooks->write = {};
+  journal_->retire(journal_->ended_before());
+  EXPECT_FALSE(journal_->is_crowded());
+  append("two");
+  EXPECT_EQ(left(), Payloads{"two"});
+}
 
 TEST_F(JournalTest, AfterAFailedFlushItTakesNothingMore) {
-  Unflushable backing;
+  auto hooks = std::make_shared<test::BackingHooks>();
+  test::HookedBacking backing(hooks);
   auto journal = Journal::open(backing, state_);
+  hooks->flush = [](const std::string&) { return Status(Errno(EIO)); };
   ASSERT_TRUE(journal);
   auto sequence = (*journal)->append(JournalKind::kWrite, file_, 0, 0, {});
   ASSERT_TRUE(sequence);

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "fs/journal_replay.h"
+#include "tests/support/hooked_backing.h"
 #include "tests/support/test_vault.h"
 
 namespace coffer::fs {
@@ -14,20 +15,7 @@ namespace {
 
 namespace stdfs = std::filesystem;
 
-// Ends the process, as kill -9 would, at the given write to a file that has a header: not to a segment of the journal.
-class Deadly : public Backing {
- public:
-  explicit Deadly(int writes_left) : left_(writes_left) {}
-  Status pwritev(FdRef fd, std::vector<iovec> parts, std::uint64_t offset) override {
-    std::string path = stdfs::read_symlink("/proc/self/fd/" + std::to_string(fd.get()));
-    if (path.find("journal") == std::string::npos && left_-- == 0) ::_exit(kKilled);
-    return Backing::pwritev(fd, std::move(parts), offset);
-  }
-  static constexpr int kKilled = 9;
-
- private:
-  int left_;
-};
+constexpr int kKilled = 9;
 
 void copy_folder(const std::string& from, const std::string& to) {
   for (const auto& entry : stdfs::directory_iterator(to)) stdfs::remove_all(entry.path());
@@ -73,19 +61,31 @@ class ReplayTest : public testing::Test {
   bool mount_and_die(Work work, int writes_left = -1) {
     const pid_t child = ::fork();
     if (child == 0) {
-      vault_.mount(std::make_unique<Deadly>(writes_left));
+      auto hooks = std::make_shared<test::BackingHooks>();
+      hooks->write = [&](const std::string& path, std::uint64_t) {
+        if (!test::is_journal(path) && writes_left-- == 0) ::_exit(kKilled);
+        return base::ok();
+      };
+      vault_.mount(std::make_unique<test::HookedBacking>(std::move(hooks)));
       work();
       ::_exit(testing::Test::HasFailure() ? 1 : 0);
     }
     int status = 0;
     EXPECT_EQ(::waitpid(child, &status, 0), child);
     EXPECT_TRUE(WIFEXITED(status));
-    EXPECT_TRUE(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == Deadly::kKilled) << WEXITSTATUS(status);
+    EXPECT_TRUE(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == kKilled) << WEXITSTATUS(status);
     return WEXITSTATUS(status) == 0;
+  }
+  void move_into_folder() {
+    vault_.mount();
+    ASSERT_TRUE(vault_.mkdir("folder"));
+    ASSERT_TRUE(vault_.rename("file", "folder/file"));
+    name_ = "folder/file";
+    vault_.lock();
   }
   // In place, in pieces that are no neighbours below; the same length.
   void change(const std::string& content) {
-    auto attr = vault_.lookup("file");
+    auto attr = vault_.lookup(name_);
     ASSERT_TRUE(attr);
     auto opened = vault_.fs().open_file(attr->id, O_RDWR, false);
     ASSERT_TRUE(opened);
@@ -128,8 +128,9 @@ class ReplayTest : public testing::Test {
     return count;
   }
 
-  test::TestVault vault_;
-  std::string file_;  // the ciphertext file of "file"
+  test::TestVault vault_{test::VaultOptions{.settles_by_hand = true}};
+  std::string name_ = "file";
+  std::string file_;  // its ciphertext file
   bool mounted_ = false;
 };
 
@@ -257,6 +258,80 @@ TEST_F(ReplayTest, AnOlderStateOfTheFileItselfIsNotCompletedWithNewerPieces) {
   mount();
   EXPECT_EQ(read("file"), old_);
   EXPECT_GT(set_aside(), 0);
+}
+
+// What had been applied waits for the disk only: nobody needs to hear of it when the file is another's work by now.
+TEST_F(ReplayTest, WhatWasAppliedIsNotMissedWhenAnotherVersionCame) {
+  const std::string theirs = changed_elsewhere('t');
+  mount_and_die([&] {
+    change(new_);
+    vault_.fs().settle_by_hand(std::chrono::seconds(3));
+  });
+  write_below(file_, theirs);
+  mount();
+  EXPECT_EQ(read("file"), changed('t'));
+  EXPECT_EQ(vault_.fs().status().changes_set_aside, 0U);
+}
+
+TEST_F(ReplayTest, FilesAreFoundWhereTheFileSystemTellsNoTypes) {
+  ASSERT_NO_FATAL_FAILURE(move_into_folder());
+  mount_and_die([&] { change(new_); });
+  auto hooks = std::make_shared<test::BackingHooks>();
+  hooks->listed = [](std::vector<base::sys::DirEntry>& entries) {
+    for (base::sys::DirEntry& entry : entries) entry.type = DT_UNKNOWN;
+  };
+  vault_.mount(std::make_unique<test::HookedBacking>(hooks));
+  mounted_ = true;
+  EXPECT_EQ(read("folder/file"), changed('n'));
+}
+
+TEST_F(ReplayTest, AFolderThatCannotBeOpenedNowIsNotTakenForGone) {
+  ASSERT_NO_FATAL_FAILURE(move_into_folder());
+  mount_and_die([&] { change(new_); });
+  auto hooks = std::make_shared<test::BackingHooks>();
+  hooks->open = [&](const std::string& name, int flags) {
+    const bool is_folder = (flags & O_DIRECTORY) != 0 && name != ".";
+    return is_folder ? Status(Errno(EMFILE)) : base::ok();
+  };
+  EXPECT_EQ(vault_.try_mount(std::make_unique<test::HookedBacking>(hooks)).error(), Errno(EMFILE));
+  mount();
+  EXPECT_EQ(read("folder/file"), changed('n'));
+  EXPECT_EQ(set_aside(), 0);
+}
+
+// Trouble with one file keeps nobody from the others.
+TEST_F(ReplayTest, AFileThatCannotBeCompletedIsSetAsideAndTheRestMounted) {
+  mount_and_die([&] { change(new_); });
+  auto hooks = std::make_shared<test::BackingHooks>();
+  hooks->write = [&](const std::string& path, std::uint64_t) {
+    return path == file_ ? Status(Errno(EIO)) : base::ok();
+  };
+  ASSERT_TRUE(vault_.try_mount(std::make_unique<test::HookedBacking>(hooks)));
+  mounted_ = true;
+  EXPECT_EQ(read("other"), "untouched");
+  EXPECT_EQ(vault_.fs().status().changes_set_aside, 1U);
+  EXPECT_GT(set_aside(), 0);
+}
+
+// Neither the state before nor any after: what was to be done is not thrown away without a word.
+TEST_F(ReplayTest, ChangesToAFileThatIsDamagedNowAreSetAside) {
+  mount_and_die([&] { change(new_); });
+  std::string bytes = read_below(file_);
+  bytes[bytes.size() / 2 + crypto::kDefaultChunkSize / 2 - 1] ^= 1;
+  const std::size_t untouched = crypto::kHeaderSize + 2 * crypto::kDefaultChunkSize;  // the end of the second record
+  for (std::size_t i = untouched; i < untouched + 64; ++i) bytes[i] ^= 1;
+  write_below(file_, bytes);
+  mount();
+  EXPECT_EQ(read("file"), "EIO");
+  EXPECT_EQ(vault_.fs().status().changes_set_aside, 1U);
+}
+
+TEST_F(ReplayTest, AnUnreadableFileThatWasBeingReplacedIsEmpty) {
+  write_below(file_, std::string(5000, 'x'));
+  mount_and_die(
+      [&] { EXPECT_TRUE(vault_.fs().create(kRootInode, "file", 0644, O_RDWR | O_TRUNC, test::TestVault::caller())); });
+  mount();
+  EXPECT_EQ(read("file"), "");
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ struct VaultOptions {
   fs::KernelHooks hooks = {};
   std::chrono::milliseconds watch_delay{50};
   std::size_t watched_directories_max = 1 << 17;
+  bool settles_by_hand = false;
 };
 
 class TestVault {
@@ -45,6 +46,9 @@ class TestVault {
 
   // With `backing`, through that instead of the system calls.
   void mount(std::unique_ptr<fs::Backing> backing = std::make_unique<fs::Backing>(), bool read_only = false) {
+    ASSERT_TRUE(try_mount(std::move(backing), read_only));
+  }
+  base::Status try_mount(std::unique_ptr<fs::Backing> backing, bool read_only = false) {
     fs::FilesystemOptions options;
     options.vault = folder_.open();
     options.state = state_.open();
@@ -57,9 +61,11 @@ class TestVault {
     options.hooks = options_.hooks;
     options.watch_delay = options_.watch_delay;
     options.watched_directories_max = options_.watched_directories_max;
+    options.settles_by_hand = options_.settles_by_hand;
     auto opened = fs::Filesystem::open(std::move(options), std::move(backing));
-    ASSERT_TRUE(opened);
+    if (!opened) return opened.error();
     fs_ = *std::move(opened);
+    return base::ok();
   }
   void lock() {
     auto done = fs_->shutdown();
@@ -79,6 +85,7 @@ class TestVault {
   }
 
   fs::Filesystem& fs() { return *fs_; }
+  bool mounted() const { return fs_ != nullptr; }
   const std::string& folder() const { return folder_.path(); }
   const std::string& state_folder() const { return state_.path(); }
   const crypto::KeyRing& keys() const { return *keys_; }
