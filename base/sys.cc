@@ -382,4 +382,10 @@ Result<std::uint64_t> filesystem_type(FdRef fd) {
   return static_cast<std::uint64_t>(static_cast<unsigned long>(about.f_type));
 }
 
+timespec file_clock() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);  // cannot fail for a clock that exists
+  return now;
+}
+
 }  // namespace coffer::base::sys

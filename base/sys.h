@@ -119,5 +119,7 @@ struct Readable {
 Readable wait_readable(FdRef first, FdRef second, std::optional<std::chrono::milliseconds> timeout);
 // statfs(2)'s f_type: which kind of file system.
 Result<std::uint64_t> filesystem_type(FdRef fd);
+// The clock that the kernel takes file times from; it moves in steps of some milliseconds.
+timespec file_clock() noexcept;
 
 }  // namespace coffer::base::sys

@@ -84,8 +84,7 @@ FileState::Listing FileState::list(FileContext& context, JournalFile file, std::
   Listing listing{crypto::random_id<crypto::FileId>(), std::nullopt};
   file.id = listing.id;
   if (context.journal == nullptr) return listing;
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  const timespec now = sys::file_clock();
   crypto::FileHeader empty = new_header(context, listing.id, facts);
   empty.birth = empty.mtime = to_timestamp(now);
   empty.version = 1;
@@ -266,8 +265,7 @@ void FileState::touch() {
   if (!dirty_since_) dirty_since_ = Clock::now();
   header_dirty_ = true;
   prefetched_.clear();
-  // The clock that the kernel takes file times from, so that ours sort among them.
-  if (!context_.kernel_keeps_times) ::clock_gettime(CLOCK_REALTIME_COARSE, &mtime_);
+  if (!context_.kernel_keeps_times) mtime_ = sys::file_clock();  // so that ours sort among the kernel's
 }
 
 Status FileState::set_times(const timespec (&times)[2]) {

@@ -15,13 +15,6 @@ namespace {
 
 constexpr const char* kKnownFile = "known";
 
-// The clock that file times are taken from.
-std::int64_t clock_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  return sys::nanoseconds(now);
-}
-
 }  // namespace
 
 Filesystem::Impl::Impl(FilesystemOptions options, std::unique_ptr<Backing> backing)
@@ -106,7 +99,7 @@ Status Filesystem::Impl::start_journal() {
 Status Filesystem::Impl::sync_below() {
   // syncfs needs a descriptor that is open for reading.
   COFFER_ASSIGN_OR_RETURN(UniqueFd fd, backing_->open(FdRef(*root_fd_), ".", O_RDONLY | O_DIRECTORY));
-  const std::int64_t now = clock_ns();
+  const std::int64_t now = sys::nanoseconds(sys::file_clock());
   const std::uint64_t ended = journal_ ? journal_->ended_before() : 0;
   if (Status synced = backing_->syncfs(fd); !synced) {
     if (journal_) journal_->keep_all();

@@ -212,38 +212,39 @@ Operation shortened(Operation operation, Player& player) {
   return operation;
 }
 
-Reached random_reached(Reached::Metadata metadata, double lost, std::size_t piece, bool size_first, bool commits_all) {
-  return {metadata, lost, piece, size_first, commits_all};
-}
+// On one disk or two of a kind.
+Variant both(const char* name, const Reached& reached) { return {name, true, false, false, reached, reached}; }
 
 }  // namespace
 
 std::vector<Variant> variants() {
   using Metadata = Reached::Metadata;
   const Reached all;
-  const Reached flushed = random_reached(Metadata::kFlushed, 1, 0, false, false);
-  const Reached names_only = random_reached(Metadata::kAll, 1, 0, false, true);
-  const Reached sizes_only = random_reached(Metadata::kAll, 1, 0, true, true);
+  const Reached flushed{Metadata::kFlushed, 1, 0, false, false};
   return {
       {"kill", false, false, false, all, all},
       {"kill-in-write", false, true, false, all, all},
-      {"flushed-only", true, false, false, flushed, flushed},
-      {"no-data", true, false, false, names_only, names_only},
-      {"no-data-but-sizes", true, false, false, sizes_only, sizes_only},
+      both("flushed-only", flushed),
+      both("no-data", {Metadata::kAll, 1, 0, false, true}),
+      both("no-data-but-sizes", {Metadata::kAll, 1, 0, true, true}),
       {"vault-ahead", true, false, true, all, flushed},
       {"state-ahead", true, false, true, flushed, all},
-      {"torn-512", true, false, false, random_reached(Metadata::kRandom, 0.5, 512, true, false),
-       random_reached(Metadata::kRandom, 0.5, 512, true, false)},
-      {"torn-4096", true, false, false, random_reached(Metadata::kRandom, 0.5, 4096, false, true),
-       random_reached(Metadata::kRandom, 0.5, 4096, false, true)},
-      {"mostly-there", true, false, false, random_reached(Metadata::kAll, 0.1, 512, true, true),
-       random_reached(Metadata::kAll, 0.1, 512, true, true)},
-      {"mostly-lost", true, false, false, random_reached(Metadata::kRandom, 0.9, 4096, true, false),
-       random_reached(Metadata::kRandom, 0.9, 4096, true, false)},
-      {"two-disks", true, false, true, random_reached(Metadata::kRandom, 0.5, 512, true, false),
-       random_reached(Metadata::kRandom, 0.5, 4096, false, false)},
-      {"vault-ahead-torn", true, false, true, random_reached(Metadata::kAll, 0.5, 4096, false, true),
-       random_reached(Metadata::kFlushed, 0.5, 512, true, false)},
+      both("torn-512", {Metadata::kRandom, 0.5, 512, true, false}),
+      both("torn-4096", {Metadata::kRandom, 0.5, 4096, false, true}),
+      both("mostly-there", {Metadata::kAll, 0.1, 512, true, true}),
+      both("mostly-lost", {Metadata::kRandom, 0.9, 4096, true, false}),
+      {"two-disks",
+       true,
+       false,
+       true,
+       {Metadata::kRandom, 0.5, 512, true, false},
+       {Metadata::kRandom, 0.5, 4096, false, false}},
+      {"vault-ahead-torn",
+       true,
+       false,
+       true,
+       {Metadata::kAll, 0.5, 4096, false, true},
+       {Metadata::kFlushed, 0.5, 512, true, false}},
   };
 }
 

@@ -5,6 +5,7 @@
 #include "crypto/vault_config.h"
 #include "fs/filesystem.h"
 #include "tests/crash/recording.h"
+#include "tests/support/by_path.h"
 
 namespace coffer::crash {
 
@@ -23,18 +24,22 @@ class Mounted {
 
   fs::Filesystem& fs() { return *fs_; }
   Recording& recording() { return *recording_; }
-  base::Result<fs::Attr> lookup(const std::string& path);
-  base::Result<std::string> read(fs::InodeId file, std::uint64_t size);
-  base::Result<std::vector<std::string>> list(fs::InodeId directory);
-  base::Status write_file(const std::string& path, std::uint64_t offset, std::string_view data, int flags);
-  static fs::Caller caller();
+  base::Result<fs::Attr> lookup(const std::string& path) { return by_path().lookup(path); }
+  base::Result<std::string> read(fs::InodeId file, std::uint64_t size) { return by_path().read(file, size); }
+  base::Result<std::vector<std::string>> list(fs::InodeId directory) { return by_path().list(directory); }
+  base::Status write_file(const std::string& path, std::uint64_t offset, std::string_view data, int flags) {
+    return by_path().write_file(path, offset, base::as_bytes(data), flags);
+  }
+  static fs::Caller caller() { return test::caller(); }
 
  private:
+  test::ByPath by_path() { return test::ByPath(*fs_); }
+
   std::shared_ptr<Recording> recording_;
   std::unique_ptr<fs::Filesystem> fs_;
 };
 
-std::string parent_of(const std::string& path);  // "" for the root
-std::string name_of(const std::string& path);
+using test::name_of;
+using test::parent_of;
 
 }  // namespace coffer::crash

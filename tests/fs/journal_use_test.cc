@@ -1,8 +1,8 @@
 // The mount's dealings with its journal: what goes in comes out again, and what fails on the way is not forgotten.
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <cstdlib>
+#include <filesystem>
 
 #include "fs/journal_format.h"
 #include "tests/support/hooked_backing.h"

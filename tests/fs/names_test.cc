@@ -124,9 +124,8 @@ TEST(Names, OfTwoKindsUnderTwoIdsLookUpFindsTheOneThatIsListed) {
   ASSERT_TRUE(vault.fs().symlink(vault.lookup("d")->id, "b", "target of b", caller));
   const std::string d = vault.below("d");
   vault.lock();
-  crypto::NameCipher names(vault.keys());
-  const crypto::DirId derived =
-      names.derived_id(names.root_id(), names.encrypt(names.root_id(), crypto::Kind::kFileOrDirectory, "d"));
+  const crypto::NameCipher names(vault.keys());
+  const crypto::DirId derived = vault.derived_id("d");
   const auto newer = crypto::random_id<crypto::DirId>();
   std::ofstream(d + "/" + names.pin_name({newer, derived, derived, 1})) << "";
   vault.mount();
@@ -337,9 +336,8 @@ TEST(Directories, NamesUnderSeveralIdsOutliveARename) {
   ASSERT_TRUE(vault.fs().setxattr(vault.lookup("d")->id, "user.a", base::as_bytes("older id"), 0));
   const std::string d = vault.below("d");
   vault.lock();
-  crypto::NameCipher names(vault.keys());
-  const crypto::DirId derived =
-      names.derived_id(names.root_id(), names.encrypt(names.root_id(), crypto::Kind::kFileOrDirectory, "d"));
+  const crypto::NameCipher names(vault.keys());
+  const crypto::DirId derived = vault.derived_id("d");
   std::ofstream(d + "/" + names.pin_name({crypto::random_id<crypto::DirId>(), derived, derived, 1})) << "";
   vault.mount();
   ASSERT_TRUE(vault.write_file("d/g", "newer id"));
@@ -613,9 +611,8 @@ TEST(Xattrs, OfADirectoryOutliveAChangeOfItsFirstId) {
   ASSERT_TRUE(vault.fs().setxattr(vault.lookup("d")->id, "user.other", base::as_bytes("kept"), 0));
   const std::string d = vault.below("d");
   vault.lock();
-  crypto::NameCipher names(vault.keys());
-  const crypto::DirId derived =
-      names.derived_id(names.root_id(), names.encrypt(names.root_id(), crypto::Kind::kFileOrDirectory, "d"));
+  const crypto::NameCipher names(vault.keys());
+  const crypto::DirId derived = vault.derived_id("d");
   // As a daemon that is not root keeps a mode that would lock it out.
   crypto::XattrCipher xattrs(vault.keys());
   base::ByteArray<4> mode;

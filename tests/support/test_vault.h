@@ -9,9 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "crypto/name_cipher.h"
 #include "crypto/random.h"
 #include "fs/backing.h"
 #include "fs/filesystem.h"
+#include "tests/support/by_path.h"
 #include "tests/support/temp_dir.h"
 
 namespace coffer::test {
@@ -91,54 +93,23 @@ class TestVault {
   const crypto::KeyRing& keys() const { return *keys_; }
   const crypto::VaultConfig& config() const { return config_; }
 
-  // --- by path; the lookup counts taken are kept, as a kernel would
-  // ---------------------------------------------------
-  base::Result<fs::Attr> lookup(const std::string& path) {
-    base::Result<fs::Attr> at = fs_->getattr(fs::kRootInode);
-    std::size_t begin = 0;
-    while (at && begin < path.size()) {
-      std::size_t end = std::min(path.find('/', begin), path.size());
-      at = fs_->lookup(at->id, path.substr(begin, end - begin));
-      begin = end + 1;
-    }
-    return at;
-  }
+  // --- by path -------------------------------------------------------------------------------------------------------
+  base::Result<fs::Attr> lookup(const std::string& path) { return ByPath(*fs_).lookup(path); }
   fs::InodeId parent_of(const std::string& path) {
-    auto slash = path.rfind('/');
-    auto parent = lookup(slash == std::string::npos ? "" : path.substr(0, slash));
+    auto parent = lookup(test::parent_of(path));
     EXPECT_TRUE(parent) << path;
     return parent ? parent->id : fs::kRootInode;
   }
-  static std::string name_of(const std::string& path) {
-    auto slash = path.rfind('/');
-    return slash == std::string::npos ? path : path.substr(slash + 1);
-  }
-
+  static std::string name_of(const std::string& path) { return test::name_of(path); }
   base::Status write_file(const std::string& path, base::ByteView content) {
-    COFFER_ASSIGN_OR_RETURN(fs::Created made,
-                            fs_->create(parent_of(path), name_of(path), 0644, O_RDWR | O_TRUNC, caller()));
-    auto status = base::ok();
-    if (!content.empty()) {
-      auto written = fs_->write(made.opened.handle, 0, content, {});
-      if (!written) status = written.error();
-    }
-    auto flushed = fs_->flush(made.opened.handle);
-    fs_->release(made.opened.handle);
-    return status ? flushed : status;
+    return ByPath(*fs_).write_file(path, 0, content, O_TRUNC);
   }
   base::Status write_file(const std::string& path, std::string_view content) {
     return write_file(path, base::as_bytes(content));
   }
   base::Result<std::string> read_file(const std::string& path) {
     COFFER_ASSIGN_OR_RETURN(fs::Attr attr, lookup(path));
-    COFFER_ASSIGN_OR_RETURN(fs::Opened opened, fs_->open_file(attr.id, O_RDONLY, false));
-    std::string content(static_cast<std::size_t>(attr.size), '\0');
-    auto size =
-        fs_->read(opened.handle, 0, base::ByteSpan(reinterpret_cast<base::Byte*>(content.data()), content.size()));
-    fs_->release(opened.handle);
-    if (!size) return size.error();
-    content.resize(*size);
-    return content;
+    return ByPath(*fs_).read(attr.id, attr.size);
   }
   base::Result<fs::Attr> mkdir(const std::string& path) {
     return fs_->mkdir(parent_of(path), name_of(path), 0755, caller());
@@ -149,19 +120,12 @@ class TestVault {
   base::Status unlink(const std::string& path) { return fs_->unlink(parent_of(path), name_of(path)); }
   base::Status rmdir(const std::string& path) { return fs_->rmdir(parent_of(path), name_of(path)); }
   std::vector<std::string> list(const std::string& path) {
-    std::vector<std::string> names;
     auto attr = lookup(path);
     EXPECT_TRUE(attr);
-    auto handle = fs_->open_directory(attr->id);
-    EXPECT_TRUE(handle);
-    auto listed = fs_->list(handle->handle, 0, true, [&](const fs::ListedEntry& entry) {
-      if (entry.name != "." && entry.name != "..") names.emplace_back(entry.name);
-      return true;
-    });
-    EXPECT_TRUE(listed);
-    fs_->release_directory(handle->handle);
-    std::sort(names.begin(), names.end());
-    return names;
+    auto names = ByPath(*fs_).list(attr->id);
+    EXPECT_TRUE(names);
+    std::sort(names->begin(), names->end());
+    return *names;
   }
   // The ciphertext file of a path, by inode number.
   std::string below(const std::string& path) {
@@ -173,7 +137,12 @@ class TestVault {
     }
     return {};
   }
-  static fs::Caller caller() { return {::geteuid(), ::getegid(), ::getpid(), 022}; }
+  // Of a directory in the root.
+  crypto::DirId derived_id(std::string_view name) const {
+    const crypto::NameCipher names(*keys_);
+    return names.derived_id(names.root_id(), names.encrypt(names.root_id(), crypto::Kind::kFileOrDirectory, name));
+  }
+  static fs::Caller caller() { return test::caller(); }
 
  private:
   VaultOptions options_;

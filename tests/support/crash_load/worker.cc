@@ -54,19 +54,6 @@ void Load::violation(const char* violation_class, const std::string& path, const
   std::fflush(stdout);
 }
 
-Fd::~Fd() {
-  if (fd_ >= 0) ::close(fd_);
-}
-Fd::Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-Fd& Fd::operator=(Fd&& other) noexcept {
-  if (this != &other) {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = std::exchange(other.fd_, -1);
-  }
-  return *this;
-}
-int Fd::release() { return std::exchange(fd_, -1); }
-
 Worker::Worker(Load& load, unsigned number, WorkerModel& model)
     : load_(load),
       folder_(fmt::format("{}/worker-{}", load.folder, number)),
@@ -242,10 +229,15 @@ Worker::OpenFile Worker::open_some(bool for_append) {
     return open;
   }
   const int flags = !for_append ? O_RDWR : O_WRONLY | O_APPEND | (one_in(4) ? O_SYNC : 0);
-  open.own = Fd(::open(full(open.path).c_str(), flags | O_CLOEXEC));
-  open.fd = open.own.get();
+  open = opened(open.path, Fd(::open(full(open.path).c_str(), flags | O_CLOEXEC)));
   must(open.fd >= 0, "open", open.path);
   return open;
+}
+
+Worker::OpenFile Worker::opened(std::string path, Fd own) const {
+  const int fd = own.get();
+  std::shared_ptr<File> file = model_.tree.at(path).file;
+  return {std::move(path), std::move(file), fd, std::move(own)};
 }
 
 // Bytes [begin, end) of the file's data, which the model has been told of.
@@ -303,11 +295,9 @@ void Worker::let_go(const std::shared_ptr<File>& file) {
 
 void Worker::create() {
   if (count(Kind::kFile) >= kFilesMost) return unlink_file();
-  OpenFile open;
-  open.path = some_folder() + fresh_name();
-  open.own = create_at(open.path);
-  open.fd = open.own.get();
-  open.file = model_.tree.at(open.path).file;
+  const std::string path = some_folder() + fresh_name();
+  Fd made = create_at(path);
+  OpenFile open = opened(path, std::move(made));
   open.file->note("create");
   open.file->data.resize(some_size());
   fill(open.file->data, 0, open.file->data.size());
@@ -379,11 +369,9 @@ void Worker::rewrite() {
 void Worker::replace() {
   const std::string path = some(Kind::kFile);
   if (path.empty()) return;
-  OpenFile open;
-  open.path = path.substr(0, path.rfind('/') + 1) + fresh_name();
-  open.own = create_at(open.path);
-  open.fd = open.own.get();
-  open.file = model_.tree.at(open.path).file;
+  const std::string beside = path.substr(0, path.rfind('/') + 1) + fresh_name();
+  Fd made = create_at(beside);
+  OpenFile open = opened(beside, std::move(made));
   open.file->note("create beside");
   open.file->data.resize(some_size());
   fill(open.file->data, 0, open.file->data.size());
@@ -468,13 +456,10 @@ void Worker::punch() {
 
 // As `sync FILE` does it: another descriptor, for reading only.
 void Worker::sync_only() {
-  OpenFile open;
-  open.path = some(Kind::kFile);
-  if (open.path.empty()) return;
-  open.file = model_.tree.at(open.path).file;
-  open.own = Fd(::open(full(open.path).c_str(), O_RDONLY | O_CLOEXEC));
-  open.fd = open.own.get();
-  must(open.fd >= 0, "open", open.path);
+  const std::string path = some(Kind::kFile);
+  if (path.empty()) return;
+  OpenFile open = opened(path, Fd(::open(full(path).c_str(), O_RDONLY | O_CLOEXEC)));
+  must(open.fd >= 0, "open", path);
   sync(open);
   close(open);
 }

@@ -9,6 +9,7 @@
 #include <random>
 #include <string>
 
+#include "base/unique_fd.h"
 #include "model.h"
 
 namespace crash {
@@ -29,22 +30,7 @@ struct Load {
   void violation(const char* violation_class, const std::string& path, const std::string& text);
 };
 
-// An open file.
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd();
-  Fd(Fd&& other) noexcept;
-  Fd& operator=(Fd&& other) noexcept;
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  int get() const { return fd_; }
-  int release();
-
- private:
-  int fd_ = -1;
-};
+using Fd = coffer::base::UniqueFd;
 
 class Worker {
  public:
@@ -68,6 +54,7 @@ class Worker {
     int fd = -1;
     Fd own;  // not held longer than this operation
   };
+  OpenFile opened(std::string path, Fd own) const;
 
   void read_all();
   void step();
