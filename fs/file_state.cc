@@ -332,6 +332,18 @@ bool FileState::knows(const sys::Stat& stat) const {
   return is_own_state(stat);
 }
 
+bool FileState::has_our_header() const {
+  base::ReaderLock lock(mutex_);
+  auto stat = context_.backing.stat(fd_);
+  if (!stat || (stat->nlink == 0 && !discarded_)) return false;
+  crypto::HeaderBytes bytes{};
+  auto got = context_.backing.pread(fd_, bytes, 0);
+  if (!got) return false;
+  if (!below_.version_below()) return *got < bytes.size() || base::all_zero(bytes);
+  auto header = crypto::decode(bytes, context_.config.vault, cipher_->keys);
+  return header && JournalVersion{header->version, header->writer} == *below_.version_below();
+}
+
 Status FileState::check_not_lost() const {
   if (lost_) return Errno(EIO);
   return base::ok();

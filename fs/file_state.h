@@ -191,6 +191,9 @@ class FileState {
   bool lost() const { return lost_; }
   // Is this the state of the disk that we left or read?
   bool knows(const sys::Stat& stat) const EXCLUDES(mutex_);
+  // The same for a file that is being written to, whose state changes all the time: it still has a name, and the header
+  // that we left or read. Others who change it end by changing that.
+  bool has_our_header() const EXCLUDES(mutex_);
 
  private:
   enum class Trust { kUnconfirmed, kConfirmed, kPoisoned };

@@ -118,6 +118,7 @@ class Filesystem::Impl::Outside {
   void lose_writers(const OpenedDir& dir, const std::string& name, const sys::Stat* now);
   void reread(const InodeRef& directory);
   void forget_below(const std::vector<InodeRef>& all);
+  bool is_changed(const std::shared_ptr<FileState>& open) const;
   void drop_entry(const InodeRef& parent, std::string name) { entries_.emplace_back(parent->id, std::move(name)); }
   void drop_places(const std::vector<Place>& places) {
     for (const Place& place : places) drop_entry(place.parent, place.name);
@@ -257,6 +258,13 @@ void Filesystem::Impl::Outside::whole_directories() {
   for (const InodeRef& directory : reread_) reread(directory);
 }
 
+bool Filesystem::Impl::Outside::is_changed(const std::shared_ptr<FileState>& open) const {
+  if (!open) return false;
+  if (open->writers > 0 || open->dirty()) return !open->has_our_header();
+  auto stat = impl_.backing_->stat(open->fd());
+  return stat && !open->knows(*stat);
+}
+
 void Filesystem::Impl::Outside::everything() {
   for (const InodeRef& inode : impl_.inodes_.all()) {
     drop_places(impl_.inodes_.places_of(*inode));
@@ -266,9 +274,7 @@ void Filesystem::Impl::Outside::everything() {
       impl_.directory_fds_.erase(*inode);
       continue;
     }
-    auto open = impl_.inodes_.file_of(*inode);
-    auto stat = open ? impl_.backing_->stat(open->fd()) : Errno(ENOENT);
-    file(inode, stat && !open->knows(*stat));
+    file(inode, is_changed(impl_.inodes_.file_of(*inode)));
   }
 }
 

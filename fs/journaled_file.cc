@@ -61,7 +61,7 @@ void JournaledFile::unlinked() {
 
 void JournaledFile::adopt(const JournalFile& file, const JournalVersion& version, std::uint64_t length, bool durable) {
   file_ = file;
-  version_ = version;
+  version_below_ = version_ = version;
   length_ = below_ = committed_end_ = length;
   has_header_ = true;
   unsynced_ = !durable;
@@ -70,6 +70,7 @@ void JournaledFile::adopt(const JournalFile& file, const JournalVersion& version
 void JournaledFile::start_new(const JournalFile& file, std::optional<std::uint64_t> listed) {
   file_ = file;
   version_ = {};
+  version_below_.reset();
   length_ = below_ = committed_end_ = 0;
   has_header_ = false;
   unsynced_ = true;
@@ -215,6 +216,7 @@ Status JournaledFile::commit(const crypto::HeaderBytes& header, ByteView records
     if (!records.empty()) parts.push_back(as_iovec(records));
     COFFER_RETURN_IF_ERROR(write_now(std::move(parts), 0));
     has_header_ = true;
+    version_below_ = version;
     end_listing();
   } else {
     COFFER_RETURN_IF_ERROR(log(JournalKind::kCommit, version.number, 0, header));
@@ -249,6 +251,7 @@ Status JournaledFile::apply() {
   overlay_.clear();
   count_held();
   below_ = length_;
+  version_below_ = version_;
   release();
   // Of use to replay only; nothing is lost if it cannot be written.
   static_cast<void>(journal_->append(JournalKind::kApplied, file_, 0, 0, {}));

@@ -53,6 +53,8 @@ class JournaledFile {
   // Writes up to here change what a header counts; records that cross it are best written apart from those behind.
   std::uint64_t committed_end() const { return journal_ != nullptr ? committed_end_ : 0; }
 
+  // Of the header in the file itself, without the overlay; nothing if it has none.
+  const std::optional<JournalVersion>& version_below() const { return version_below_; }
   // Something is in the journal and not in the file.
   bool pending() const { return first_.has_value(); }
   // Something is, and much more is coming just now: better wait for it, some seconds, or as long as it comes behind the
@@ -102,6 +104,7 @@ class JournaledFile {
   std::chrono::steady_clock::time_point written_{};  // the last large write
   std::chrono::steady_clock::time_point began_{};    // with what is pending
   JournalVersion version_;                           // of the newest header
+  std::optional<JournalVersion> version_below_;      // of the file itself, without the overlay
   std::uint64_t length_ = 0;                         // with the overlay
   std::uint64_t below_ = 0;                          // length of the file itself, without the overlay
   std::uint64_t reserved_ = 0;                       // beyond that

@@ -332,6 +332,17 @@ TEST_F(Watch, TwoThousandAtOnce) {
   EXPECT_TRUE(vault.list("d").empty());
 }
 
+// Different names, so that the kernel cannot merge them; more than its queue holds (16384 unless set otherwise).
+void overflow(const std::string& folder) {
+  std::string name = folder + "/.stranger";
+  ::close(::open(name.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+  for (int i = 0; i < 20'000; ++i) {
+    const std::string next = folder + "/.stranger-" + std::to_string(i);
+    stdfs::rename(name, next);
+    name = next;
+  }
+}
+
 TEST(WatchLimits, AnOverflowDropsEverything) {
   Kernel kernel;
   TestVault vault(options(kernel, milliseconds(4000)));
@@ -344,14 +355,7 @@ TEST(WatchLimits, AnOverflowDropsEverything) {
   ::usleep(4'500'000);
   kernel.clear();
   elsewhere([&] {
-    // Different names, so that the kernel cannot merge them; more than its queue holds (16384 unless set otherwise).
-    std::string name = folder + "/.stranger";
-    ::close(::open(name.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-    for (int i = 0; i < 20'000; ++i) {
-      const std::string next = folder + "/.stranger-" + std::to_string(i);
-      stdfs::rename(name, next);
-      name = next;
-    }
+    overflow(folder);
     stdfs::remove(below);  // this one is not told
   });
   EXPECT_TRUE(kernel.forgets(dir.id, "file"));
@@ -359,6 +363,44 @@ TEST(WatchLimits, AnOverflowDropsEverything) {
   EXPECT_TRUE(kernel.forgets(file.id));
   EXPECT_TRUE(kernel.forgets(kRootInode));
   EXPECT_EQ(vault.lookup("d/file").error(), Errno(ENOENT));
+}
+
+// What is being written just then is nobody else's: not lost to them.
+TEST(WatchLimits, AnOverflowLosesNoFileThatIsBeingWritten) {
+  Kernel kernel;
+  TestVault vault(options(kernel, milliseconds(4000)));
+  if (!vault.fs().status().watched) GTEST_SKIP() << vault.fs().status().not_watched_because;
+  ASSERT_TRUE(vault.mkdir("d"));
+  const std::string large(3 << 20, 'o');
+  ASSERT_TRUE(vault.write_file("old", large));
+  ASSERT_TRUE(vault.write_file("theirs", large));
+  const std::string theirs = vault.below("theirs");
+  ::usleep(4'500'000);
+  auto fresh = vault.fs().create(kRootInode, "new", 0644, O_RDWR, TestVault::caller());
+  ASSERT_TRUE(fresh);
+  const HandleId handles[] = {fresh->opened.handle,
+                              vault.fs().open_file(vault.lookup("old")->id, O_RDWR, false)->handle,
+                              vault.fs().open_file(vault.lookup("theirs")->id, O_RDWR, false)->handle};
+  const std::string piece(1 << 20, 'n');
+  const auto write = [&](HandleId handle, std::uint64_t at) {
+    return vault.fs().write(handle, at, base::as_bytes(piece), {}).has_value();
+  };
+  for (HandleId handle : handles) EXPECT_TRUE(write(handle, 0) && write(handle, 4 << 20));
+  const std::string folder = vault.below("d");
+  kernel.clear();
+  elsewhere([&] {
+    overflow(folder);
+    stdfs::remove(theirs);
+  });
+  EXPECT_TRUE(kernel.forgets(kRootInode, "new"));
+  EXPECT_TRUE(write(handles[0], 1 << 20));
+  EXPECT_TRUE(write(handles[1], 1 << 20));
+  EXPECT_FALSE(write(handles[2], 1 << 20));
+  for (HandleId handle : {handles[0], handles[1]}) EXPECT_TRUE(vault.fs().flush(handle));
+  for (HandleId handle : handles) vault.fs().release(handle);
+  vault.remount();
+  EXPECT_EQ(vault.read_file("new")->substr(0, 2 << 20), piece + piece);
+  EXPECT_EQ(*vault.read_file("old"), piece + piece + large.substr(2 << 20) + std::string(1 << 20, '\0') + piece);
 }
 
 TEST(WatchLimits, WhereNoMoreCanBeWatchedASecondCounts) {
