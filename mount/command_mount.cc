@@ -132,17 +132,21 @@ Done run(const Options& options) {
   if (!plan.session.read_only) {
     if (Done writable = check_writable(*vault); !writable) return writable;
   }
+  plan.session.source = vault->path();
+  plan.mount_point = *std::move(mount_point);
+  // Before anything secret is asked for.
+  auto mounter = start_mounter(plan.mount_point, plan.session);
+  if (!mounter) return fs::system_error(mounter.error(), "the process that mounts cannot be started");
+  plan.mounter = *std::move(mounter);
   Outcome<base::UniqueFd> lock = take_vault(*vault, kPatience);
   if (!lock) return lock.error();
   Outcome<UnlockedBy> unlocked = unlock(*vault, options.secret);
   if (!unlocked) return unlocked.error();
 
   plan.vault_path = vault->path();
-  plan.mount_point = *std::move(mount_point);
   plan.lock = *std::move(lock);
   plan.vault = base::UniqueFd(::fcntl(vault->fd().get(), F_DUPFD_CLOEXEC, 3));
   if (!plan.vault.valid()) return fs::system_error(base::Errno::last(), plan.vault_path);
-  plan.session.source = plan.vault_path;
   open_state(*vault, plan);
   return options.foreground ? serve_in_foreground(std::move(plan), std::move(unlocked->unlocked))
                             : serve_in_background(std::move(plan), std::move(unlocked->unlocked));

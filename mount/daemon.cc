@@ -19,6 +19,7 @@
 #include "mount/idle_watch.h"
 #include "mount/kernel_cache.h"
 #include "mount/mount_table.h"
+#include "mount/sandbox.h"
 #include "mount/stop_signals.h"
 #include "mount/suites.h"
 
@@ -83,10 +84,10 @@ fs::FilesystemOptions filesystem_options(DaemonPlan& plan, const fs::Unlocked& u
 }
 
 // A clean unmount as anybody may do it, so that a shell standing in the mount stops it.
-bool lock_when_idle(FuseSession& session, std::chrono::seconds idle) {
+bool lock_when_idle(FuseSession& session, Mounter& mounter, std::chrono::seconds idle) {
   const auto top = mount_at(session.mount_point());
   if (!top || !*top || !is_coffer(**top)) return false;  // something is mounted over it: that would go instead
-  const base::Status gone = unmount(session.mount_point(), /*lazy=*/false);
+  const base::Status gone = mounter.unmount(/*lazy=*/false);
   if (!gone && gone.error().code() == EBUSY) return false;
   base::log(LogLevel::kInfo, "nobody used the mount for {}: locking", describe(idle));
   if (!gone) session.stop();
@@ -113,11 +114,12 @@ Done serve(DaemonPlan plan, fs::Unlocked unlocked, const std::function<void()>& 
     plan.warnings.emplace_back("keys may be swapped to disk: the limit of locked memory (ulimit -l) is too low");
     base::log(LogLevel::kWarning, "{}", plan.warnings.back());
   }
+  confine_process({plan.vault, plan.state, plan.session.read_only, plan.mount_point});
   StopSignals signals;
   KernelCache cache;
   auto filesystem = fs::Filesystem::open(filesystem_options(plan, unlocked, cache));
   if (!filesystem) return fs::system_error(filesystem.error(), fs::printable(plan.vault_path));
-  auto session = FuseSession::mount(**filesystem, cache, plan.mount_point, plan.session);
+  auto session = FuseSession::mount(**filesystem, cache, *plan.mounter, plan.mount_point, plan.session);
   if (!session) return session.error();
   fs::Filesystem& files = **filesystem;
   FuseSession& mounted = **session;
@@ -135,7 +137,7 @@ Done serve(DaemonPlan plan, fs::Unlocked unlocked, const std::function<void()>& 
         [&] {
           return Activity{mounted.status().requests, files.status().files_open};
         },
-        [&] { return lock_when_idle(mounted, *plan.idle); });
+        [&] { return lock_when_idle(mounted, *plan.mounter, *plan.idle); });
   }
   base::log(LogLevel::kInfo, "mounted {} at {} (process {})", plan.vault_path, plan.mount_point, ::getpid());
   Done ended = mounted.run(signals, serving);

@@ -3,12 +3,14 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/unique_fd.h"
 #include "fs/vault_folder.h"
+#include "mount/mounter.h"
 #include "mount/session.h"
 
 namespace coffer::mount {
@@ -22,13 +24,15 @@ struct DaemonPlan {
   base::UniqueFd lock;  // held as long as the daemon lives
   base::UniqueFd state;
   SessionOptions session;
+  std::unique_ptr<Mounter> mounter;  // of that mount point and these options
   bool strict = false;
   std::optional<std::chrono::seconds> idle;
   std::vector<std::string> warnings;  // for `coffer status`
 };
 
-// Mounts, calls `serving` once the mount answers, and returns when it is gone and everything is written out.
-// Errors: those of FuseSession::mount and run, kOther (the vault folder cannot be opened).
+// Confines this process (sandbox.h), mounts, calls `serving` once the mount answers, and returns when it is gone and
+// everything is written out. Errors: those of FuseSession::mount and run, kOther (the vault folder cannot be opened).
+// REQUIRES: no other thread exists.
 fs::Done serve(DaemonPlan plan, fs::Unlocked unlocked, const std::function<void()>& serving);
 
 // Where the log of a background mount goes: `log` in local state; a long one of earlier mounts becomes `log.1` first.

@@ -5,21 +5,6 @@
 #include <sys/stat.h>
 
 namespace coffer::mount {
-namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-#else
-constexpr bool kSanitized = false;
-#endif
-
-}  // namespace
 
 void harden_process() noexcept {
   // None of these can fail in a way that is worth refusing to work for: secret memory is kept out of dumps by itself.

@@ -6,7 +6,7 @@
 //     KernelCache cache;
 //     filesystem_options.hooks = cache.hooks();
 //     auto filesystem = fs::Filesystem::open(std::move(filesystem_options));
-//     auto session = FuseSession::mount(**filesystem, cache, mount_point, options);
+//     auto session = FuseSession::mount(**filesystem, cache, *mounter, mount_point, options);
 //     fs::Done done = (*session)->run(signals, [&] { reporter.ready(); });
 //     session->reset(); filesystem->reset();         // in this order
 #pragma once
@@ -23,23 +23,13 @@
 #include "fs/user_error.h"
 #include "fs/vault_folder.h"
 #include "mount/kernel_cache.h"
+#include "mount/mounter.h"
+#include "mount/session_options.h"
 #include "mount/stop_signals.h"
 
 struct fuse_session;
 
 namespace coffer::mount {
-
-struct SessionOptions {
-  std::string source;  // what the mount table shows as the device: the vault's path. Any characters.
-  bool read_only = false;
-  // Other users may enter; the permissions of each file decide what they may do there. Daemons of root should set it,
-  // as any local file system would; for others /etc/fuse.conf must say user_allow_other.
-  bool allow_other = false;
-  bool allow_root = false;  // only the mounting user and root; needs what allow_other needs
-  // What else -o gave, one option a string ("nosuid", "context=..."). Unknown ones fail the mount.
-  std::vector<std::string> fuse_options;
-  unsigned workers = 0;  // threads that answer the kernel; 0: chosen for this machine
-};
 
 // Numbers for `coffer status`, since the mount.
 struct SessionStatus {
@@ -51,12 +41,13 @@ struct SessionStatus {
 
 class FuseSession {
  public:
-  // Mounts. Requests queue in the kernel until run(); do not touch the mount point in between. `filesystem` and `cache`
-  // outlive the session. Sets process-wide: SECBIT_NO_SETUID_FIXUP where root (caller_identity.h), the sink of
-  // libfuse's log. Errors: kMountPoint (missing, no directory, no access, a dead mount), kNoFuse, kUsage (unknown
-  // option), kOther.
+  // Mounts, by means of `mounter`, which was made with this mount point and these options. Requests queue in the kernel
+  // until run(); do not touch the mount point in between. `filesystem`, `cache` and `mounter` outlive the session. Sets
+  // process-wide: SECBIT_NO_SETUID_FIXUP where root (caller_identity.h), the sink of libfuse's log. Errors: kMountPoint
+  // (missing, no directory, no access, a dead mount), kNoFuse, kUsage (unknown option), kOther.
   static fs::Outcome<std::unique_ptr<FuseSession>> mount(fs::Filesystem& filesystem, KernelCache& cache,
-                                                         const std::string& mount_point, const SessionOptions& options);
+                                                         Mounter& mounter, const std::string& mount_point,
+                                                         const SessionOptions& options);
   // Unmounts if that has not happened.
   ~FuseSession();
   FuseSession(const FuseSession&) = delete;

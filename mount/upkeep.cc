@@ -151,7 +151,7 @@ void Upkeep::take_down() {
     return task_.workers->stop();
   }
   // If it works, the workers see the connection end.
-  const Status plain = unmount(task_.mount_point, false);
+  const Status plain = task_.unmount();
   if (plain) return;
   base::log(LogLevel::kWarning, "cannot unmount at once, detaching instead: {}", std::strerror(plain.error().code()));
   {

@@ -29,7 +29,8 @@ struct UpkeepTask {
   // Called first when the mount is to stop, requests still being answered: no more invalidations, since one that waits
   // for dirty pages to be written back must not outlive the workers.
   std::function<void()> stopping;
-  std::function<void()> detach_lazily;  // unmounts lazily, keeping the workers' devices
+  std::function<base::Status()> unmount;  // plainly: as Mounter::unmount()
+  std::function<void()> detach_lazily;    // unmounts lazily, keeping the workers' devices
 };
 
 class Upkeep {

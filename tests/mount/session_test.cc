@@ -60,7 +60,8 @@ class SessionTest : public ::testing::Test {
 
   void mount(SessionOptions options = {}) {
     options.source = vault_.folder();
-    auto made = FuseSession::mount(vault_.fs(), cache_, path_, options);
+    mounter_ = std::make_unique<MounterHere>(path_, options);
+    auto made = FuseSession::mount(vault_.fs(), cache_, *mounter_, path_, options);
     ASSERT_TRUE(made) << made.error().message;
     session_ = *std::move(made);
     std::promise<void> serving;
@@ -92,6 +93,7 @@ class SessionTest : public ::testing::Test {
   KernelCache cache_;
   test::TempDir folder_;
   const std::string& path_ = folder_.path();
+  std::unique_ptr<Mounter> mounter_;
   std::unique_ptr<FuseSession> session_;
   std::promise<fs::Done> result_;
   std::future<fs::Done> ended_;
@@ -167,7 +169,8 @@ TEST_F(SessionTest, ADestroyedSessionUnmounts) {
   SessionOptions options;
   options.source = "with, comma\\ and space";
   {
-    auto made = FuseSession::mount(vault_.fs(), cache_, path_, options);
+    MounterHere mounter(path_, options);
+    auto made = FuseSession::mount(vault_.fs(), cache_, mounter, path_, options);
     ASSERT_TRUE(made);
     const auto at = mount_at(path_);
     ASSERT_TRUE(at && *at);
@@ -189,7 +192,8 @@ TEST_F(SessionTest, BadMountPointsAndOptionsAreErrors) {
   const auto attempt = [&](const std::string& where, std::vector<std::string> more = {}) {
     SessionOptions options;
     options.fuse_options = std::move(more);
-    auto made = FuseSession::mount(vault_.fs(), cache_, where, options);
+    MounterHere mounter(where, options);
+    auto made = FuseSession::mount(vault_.fs(), cache_, mounter, where, options);
     return made ? fs::ExitCode::kOk : made.error().code;
   };
   EXPECT_EQ(attempt("/nowhere/at/all"), fs::ExitCode::kMountPoint);
