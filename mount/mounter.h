@@ -57,7 +57,8 @@ class MounterHere : public Mounter {
   std::atomic<dev_t> device_ = 0;  // st_dev of the mount
 };
 
-// In a process of its own, forked here; the destructor ends it. REQUIRES: no other thread exists, no secret is in
+// In a process of its own, forked here. It ends soon after the last copy of this object (a fork has one, too) is gone;
+// nobody waits for it, since whoever forked it ends then as well. REQUIRES: no other thread exists, no secret is in
 // memory. Errors: EAGAIN, ENOMEM, EMFILE.
 base::Result<std::unique_ptr<Mounter>> start_mounter(std::string mount_point, SessionOptions options);
 

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -143,7 +142,7 @@ void to_null(std::initializer_list<int> streams) {
 // Nothing of the daemon's is kept open. Signals that are meant for the daemon, by a terminal or by who ends a service
 // with all its processes, must not take the one away that unmounts for it.
 void leave_parent(const Channels& sockets) {
-  const auto [first, last] = std::minmax(sockets.requests.get(), sockets.aborts.get());
+  const auto [first, last] = std::minmax({sockets.requests.get(), sockets.aborts.get()});
   for (int fd = STDERR_FILENO + 1; fd < last; fd++) {
     if (fd != first) ::close(fd);
   }
@@ -200,10 +199,6 @@ class Channel {
     if (answer->head.error != 0) return Errno(answer->head.error);
     return base::ok();
   }
-  void close() EXCLUDES(mutex_) {
-    const base::MutexLock lock(mutex_);
-    socket_.reset();
-  }
 
  private:
   base::Mutex mutex_;
@@ -212,16 +207,8 @@ class Channel {
 
 class MounterProcess : public Mounter {
  public:
-  MounterProcess(Channels sockets, pid_t process)
-      : requests_(std::move(sockets.requests)), aborts_(std::move(sockets.aborts)), process_(process) {}
-
-  ~MounterProcess() override {
-    requests_.close();
-    aborts_.close();
-    // Its parent may be the process that the user waited for; then somebody else waits for it.
-    while (::waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  }
+  explicit MounterProcess(Channels sockets)
+      : requests_(std::move(sockets.requests)), aborts_(std::move(sockets.aborts)) {}
 
   Outcome<UniqueFd> mount() override {
     Result<Answer> answer = requests_.ask(Request::kMount);
@@ -241,7 +228,6 @@ class MounterProcess : public Mounter {
  private:
   Channel requests_;
   Channel aborts_;
-  const pid_t process_;
 };
 
 Status make_pair(UniqueFd& one, UniqueFd& other) {
@@ -262,7 +248,7 @@ Result<std::unique_ptr<Mounter>> start_mounter(std::string mount_point, SessionO
   const pid_t process = ::fork();
   if (process < 0) return Errno::last();
   if (process == 0) be_mounter(std::move(its), std::move(mount_point), std::move(options));
-  return std::unique_ptr<Mounter>(std::make_unique<MounterProcess>(std::move(ours), process));
+  return std::unique_ptr<Mounter>(std::make_unique<MounterProcess>(std::move(ours)));
 }
 
 }  // namespace coffer::mount
