@@ -113,7 +113,7 @@ std::optional<Errno> Filesystem::Impl::recent_write_error() const {
 }
 
 Status Filesystem::Impl::write_out_unless_held(const InodeRef& inode, const std::shared_ptr<FileState>& file) {
-  if (file->handles > 0) return base::ok();
+  if (file->writers > 0) return base::ok();  // the last of them writes it out; who only reads never does
   const Status written = write_out(inode, file);
   if (file->dirty()) settler_->keep_unsaved(inode, file);
   return written;

@@ -308,6 +308,28 @@ TEST(OpenFiles, AnUnlinkedFileLivesUntilItsLastHandleGoes) {
   EXPECT_TRUE(vault.list("").empty());
 }
 
+// truncate(2) while others only read: none of their handles writes anything out.
+TEST(OpenFiles, AreTruncatedForGoodWhileOnlyReadersHoldThem) {
+  TestVault vault;
+  for (std::uint64_t size : {100, 40000}) {
+    SCOPED_TRACE(size);
+    ASSERT_TRUE(vault.write_file("f", "twelve bytes"));
+    const auto attr = vault.lookup("f");
+    auto opened = vault.fs().open_file(attr->id, O_RDONLY, false);
+    ASSERT_TRUE(opened);
+    fs::AttrChange change;
+    change.size = size;
+    ASSERT_TRUE(vault.fs().setattr(attr->id, change));
+    vault.fs().release(opened->handle);
+    vault.remount();
+    std::string expected = "twelve bytes";
+    expected.resize(static_cast<std::size_t>(size), '\0');
+    const auto content = vault.read_file("f");
+    ASSERT_TRUE(content);
+    EXPECT_TRUE(*content == expected);
+  }
+}
+
 // A file that stays open reaches the disk by itself, every time that it is changed.
 TEST(OpenFiles, AreWrittenOutAgainAndAgain) {
   TestVault vault;
