@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -88,8 +89,8 @@ std::string how_much_is_left(const std::string& state_path) {
   if (!client || !client->send({{"request", "status"}})) return "";
   Result<json> numbers = client->receive(1s);
   if (!numbers) return "";
-  return fmt::format(" ({} files, {} to go)", numbers->value("dirty_files", std::uint64_t{0}),
-                     human_bytes(numbers->value("dirty_bytes", std::uint64_t{0})));
+  return fmt::format(" ({} files, {} to go)", number_of(*numbers, "dirty_files"),
+                     human_bytes(number_of(*numbers, "dirty_bytes")));
 }
 
 bool is_mounted(const std::string& vault) {
@@ -115,12 +116,7 @@ Done wait_for_end(const RunningMount& mount, ControlClient& daemon) {
   std::optional<Progress> progress;
   while (true) {
     Result<json> answer = daemon.receive(1s);
-    if (answer) {
-      if (!answer->contains("error") || !(*answer)["error"].is_object()) return std::monostate{};
-      const json& error = (*answer)["error"];
-      return UserError{static_cast<ExitCode>(error.value("code", 1)), error.value("message", ""),
-                       error.value("hint", "")};
-    }
+    if (answer) return parse_end(*answer);
     if (answer.error().code() != ETIMEDOUT) {
       progress.reset();
       note(
@@ -136,8 +132,9 @@ Done wait_for_end(const RunningMount& mount, ControlClient& daemon) {
 // Whoever sees "locked" may take the disk away: the daemon has closed its files then.
 base::UniqueFd daemon_process(const RunningMount& mount) {
   if (!mount.status) return base::UniqueFd();
-  const auto pid = mount.status->value("pid", pid_t{0});
-  return pid > 0 ? watch_process(pid) : base::UniqueFd();
+  const std::uint64_t pid = number_of(*mount.status, "pid");
+  const bool possible = pid > 0 && pid <= static_cast<std::uint64_t>(std::numeric_limits<pid_t>::max());
+  return possible ? watch_process(static_cast<pid_t>(pid)) : base::UniqueFd();
 }
 
 Done lock_one(const RunningMount& mount, bool force) {

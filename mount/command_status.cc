@@ -25,21 +25,6 @@ struct Options {
   bool json = false;
 };
 
-std::string text_of(const json& mount, const char* key) {
-  const auto found = mount.find(key);
-  return found != mount.end() && found->is_string() ? fs::printable(found->get<std::string>()) : "";
-}
-
-std::uint64_t number_of(const json& mount, const char* key) {
-  const auto found = mount.find(key);
-  return found != mount.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
-
-bool is_set(const json& mount, const char* key) {
-  const auto found = mount.find(key);
-  return found != mount.end() && found->is_boolean() && found->get<bool>();
-}
-
 // A line for each text in the array `key`.
 std::string lines_of(const json& mount, const char* key, std::string_view prefix) {
   std::string lines;

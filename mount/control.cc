@@ -54,15 +54,6 @@ std::optional<uid_t> peer_user(FdRef fd) {
 
 bool is_trusted(std::optional<uid_t> user) { return user && (*user == 0 || *user == ::geteuid()); }
 
-json end_message(const fs::Done& end) {
-  json message{{"ended", true}};
-  if (!end) {
-    const fs::UserError& error = end.error();
-    message["error"] = {{"code", static_cast<int>(error.code)}, {"message", error.message}, {"hint", error.hint}};
-  }
-  return message;
-}
-
 struct Connection {
   UniqueFd fd;
   std::string in;
@@ -73,8 +64,6 @@ struct Connection {
 };
 
 }  // namespace
-
-std::string to_line(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"; }
 
 class ControlServer::Impl {
  public:
@@ -180,11 +169,7 @@ class ControlServer::Impl {
   }
 
   void obey(Connection& c, std::string_view line) {
-    const json request = json::parse(line, nullptr, /*allow_exceptions=*/false);
-    std::string wanted;
-    if (request.is_object() && request.contains("request") && request["request"].is_string()) {
-      wanted = request["request"].get<std::string>();
-    }
+    const std::string wanted = parse_request(line);
     if (wanted == "status") {
       answer(c, status_());
     } else if (wanted == "await_end" && waiters() < kWaitersMax) {
@@ -299,9 +284,7 @@ Result<json> ControlClient::receive(std::chrono::milliseconds timeout) {
   const auto until = Clock::now() + timeout;
   for (;;) {
     if (const std::size_t newline = received_.find('\n'); newline != std::string::npos) {
-      json answer = json::parse(received_.substr(0, newline), nullptr, false);
-      if (!answer.is_object()) return Errno(EBADMSG);
-      return answer;
+      return parse_answer(std::string_view(received_).substr(0, newline));
     }
     if (received_.size() > kAnswerMax) return Errno(EBADMSG);
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());

@@ -18,13 +18,11 @@
 #include "base/unique_fd.h"
 #include "fs/user_error.h"
 #include "fs/vault_folder.h"
+#include "mount/control_message.h"
 
 namespace coffer::mount {
 
 inline constexpr const char* kControlSocket = "control";
-
-// JSON on one line; bytes that are not UTF-8 (paths may hold any) become U+FFFD instead of an exception.
-std::string to_line(const nlohmann::json& value);
 
 // Answers from a thread of its own. Only the daemon's user and root are heard. Whoever connects and dawdles, floods or
 // talks nonsense is cut off; nothing that a client does delays the mount.
@@ -55,7 +53,8 @@ class ControlClient {
   static base::Result<ControlClient> connect(const std::string& state_path);
 
   base::Status send(const nlohmann::json& request);
-  // Errors: ETIMEDOUT (call again to go on waiting), ECONNRESET (it closed without an answer), EBADMSG.
+  // Errors: ETIMEDOUT (call again to go on waiting), ECONNRESET (it closed without an answer), EBADMSG (no answer, or too
+  // long or deep a one). Its members may be of any type (mount/control_message.h).
   base::Result<nlohmann::json> receive(std::chrono::milliseconds timeout);
 
  private:

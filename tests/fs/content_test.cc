@@ -314,6 +314,7 @@ TEST(OpenFiles, AreTruncatedForGoodWhileOnlyReadersHoldThem) {
   for (std::uint64_t size : {100, 40000}) {
     SCOPED_TRACE(size);
     ASSERT_TRUE(vault.write_file("f", "twelve bytes"));
+    vault.remount();  // what was written just now would be kept open
     const auto attr = vault.lookup("f");
     auto opened = vault.fs().open_file(attr->id, O_RDONLY, false);
     ASSERT_TRUE(opened);

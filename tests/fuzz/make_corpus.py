@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Writes the fuzzers' first inputs, tests/fuzz/corpus/*, from the golden vectors.
+"""Writes the fuzzers' first inputs, tests/fuzz/corpus/*, from the golden vectors and from what the kernel says.
 
 The fuzzers of sealed things seal the plaintext themselves, so most inputs are plaintexts.
 """
 
 import json
+import random
+import struct
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -79,7 +81,68 @@ def vault_key_inputs() -> List[bytes]:
     return inputs
 
 
+def side_file_inputs() -> List[bytes]:
+    inputs = []
+    for case in vectors("names")[:48:5]:
+        kind = bytes([case["kind"]])
+        inputs += [kind + bytes.fromhex(case["name"]), kind + case["ciphertext_name"].encode()]
+    return inputs
+
+
+def known_good_inputs() -> List[bytes]:
+    records = [struct.pack("<QQQqQQ", kind, 64769, 1234 + kind, 10**18, 10**18 + 5, 555) for kind in (1, 2, 3)]
+    return [b"".join(records), records[0] * 3, b"coffer-known-1\n\0" + records[0] + bytes(8)]
+
+
+def control_inputs() -> List[bytes]:
+    lines = [
+        '{"request":"status"}',
+        '{"request":"await_end"}',
+        '{"ended":true}',
+        '{"ended":true,"error":{"code":19,"message":"no room","hint":"make some"}}',
+        '{"error":"unknown request"}',
+        '{"mount_point":"/mnt","vault":"/v","pid":77,"read_only":false,"dirty_files":3,"log":null,"warnings":["one"]}',
+        '{"a":[[[[[[[[[[1]]]]]]]]]],"b":-1.5e300,"c":"\\ud83d\\ude00"}',
+    ]
+    return [line.encode() for line in lines]
+
+
+def mountinfo_inputs() -> List[bytes]:
+    lines = [
+        "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue",
+        "613 29 0:61 / /home/ann/Cof\\040fer\\134 rw,nosuid,nodev,relatime shared:345 - fuse.coffer /home/ann/va\\011ult rw",
+        "22 28 0:20 / /sys rw - sysfs sysfs rw",
+    ]
+    return [line.encode() for line in lines] + ["\n".join(lines).encode()]
+
+
+def wire_inputs() -> List[bytes]:
+    inputs = []
+    arguments = {
+        4: struct.pack("<IIQ", 1 << 11, 0, 1) + bytes(72),  # SETATTR that kills suid
+        14: struct.pack("<II", 0o2, 1),  # OPEN
+        15: struct.pack("<QQIIQII", 1, 0, 4096, 0, 0, 0, 0),  # READ
+        16: struct.pack("<QQIIQII", 1, 0, 3, 1 << 2, 0, 0, 0) + b"abc",  # WRITE
+        21: struct.pack("<IIII", 3, 0, 1, 0) + b"user.a\0abc",  # SETXATTR, the long form
+        26: struct.pack("<IIII", 7, 38, 65536, 0xFFFFFFFF) + bytes(48),  # INIT
+        35: struct.pack("<IIII", 0o102, 0o644, 0o22, 1) + b"name\0",  # CREATE
+    }
+    for opcode, rest in arguments.items():
+        inputs.append(struct.pack("<IIQQIIIHH", 40 + len(rest), opcode, 7, 1, 0, 0, 99, 0, 0) + rest)
+    return inputs + [bytes(20), bytes(64)]
+
+
+def operations_inputs() -> List[bytes]:
+    return [bytes([variant]) + random.Random(variant).randbytes(1500) for variant in range(0, 128, 9)]
+
+
 def main() -> None:
+    write("side_file", side_file_inputs())
+    write("known_good", known_good_inputs())
+    write("control", control_inputs())
+    write("mountinfo", mountinfo_inputs())
+    write("wire", wire_inputs())
+    write("operations", operations_inputs())
     write("header", header_inputs())
     write("name", name_inputs())
     write("pin", pin_inputs())

@@ -152,6 +152,67 @@ TEST_F(ControlTest, ADaemonThatDiesIsSeen) {
   EXPECT_EQ(client->receive(20s).error().code(), ECONNRESET);
 }
 
+// Root asks the daemons of others, and those may be programs of any kind.
+class FakeDaemon {
+ public:
+  FakeDaemon(const sockaddr_un& address, std::string answer) : answer_(std::move(answer)) {
+    EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(::listen(listener_.get(), 1), 0);
+    thread_ = std::thread([this] {
+      base::UniqueFd fd(::accept(listener_.get(), nullptr, nullptr));
+      for (std::size_t sent = 0; sent < answer_.size();) {
+        const ssize_t n = ::send(fd.get(), answer_.data() + sent, answer_.size() - sent, MSG_NOSIGNAL);
+        if (n < 0) return;
+        sent += static_cast<std::size_t>(n);
+      }
+    });
+  }
+  ~FakeDaemon() { thread_.join(); }
+
+ private:
+  base::UniqueFd listener_{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  std::string answer_;
+  std::thread thread_;
+};
+
+// The JSON library copies and prints by recursion: half a million levels would be the end of whoever does.
+TEST_F(ControlTest, ADeepAnswerIsNone) {
+  const std::string deep(std::size_t{1} << 19, '[');
+  FakeDaemon daemon(address_of_socket(), R"({"mount_point":)" + deep + std::string(deep.size(), ']') + "}\n");
+  const base::Result<json> answer = ask({{"request", "status"}});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code(), EBADMSG);
+}
+
+TEST(ParseAnswer, TakesWhatDaemonsSayAndNothingElse) {
+  EXPECT_TRUE(parse_answer(R"({"mount_point":"/mnt","warnings":["one","two"],"error":{"code":14}})"));
+  for (const char* wrong : {"", "[]", "7", "\"text\"", "{", "{} {}", R"({"a":[[[[[[[[[[]]]]]]]]]]})"}) {
+    EXPECT_FALSE(parse_answer(wrong)) << wrong;
+  }
+}
+
+TEST(ParseAnswer, MembersOfAnotherTypeCountAsMissing) {
+  const json answer = *parse_answer(R"({"text":7,"number":"7","negative":-1,"flag":1,"colour":"\u001b[31mred"})");
+  EXPECT_EQ(text_of(answer, "text"), "");
+  EXPECT_EQ(number_of(answer, "number"), 0U);
+  EXPECT_EQ(number_of(answer, "negative"), 0U);
+  EXPECT_FALSE(is_set(answer, "flag"));
+  EXPECT_EQ(text_of(answer, "colour"), "?[31mred");
+}
+
+TEST(ParseEnd, AFailureIsNeverASuccess) {
+  EXPECT_TRUE(parse_end(*parse_answer(R"({"ended":true})")));
+  for (const char* code : {"0", "256", "-1", "4294967296", "1e3", "\"14\"", "null"}) {
+    const auto end = parse_end(*parse_answer(R"({"error":{"message":"m\u0007","code":)" + std::string(code) + "}}"));
+    ASSERT_FALSE(end) << code;
+    EXPECT_EQ(end.error().code, fs::ExitCode::kOther) << code;
+    EXPECT_EQ(end.error().message, "m?");
+  }
+  const fs::Done busy = parse_end(*parse_answer(R"({"error":{"code":14,"message":"busy","hint":"wait"}})"));
+  EXPECT_EQ(busy.error().code, fs::ExitCode::kBusy);
+  EXPECT_EQ(busy.error().hint, "wait");
+}
+
 TEST_F(ControlTest, OnlySoManyMayWait) {
   start();
   std::vector<ControlClient> waiting;
