@@ -51,6 +51,9 @@ FuzzVault::~FuzzVault() {
   std::filesystem::remove_all(path_, ignored);
 }
 
+std::string FuzzVault::vault_path() const { return path_ + "/" + kVault; }
+std::string FuzzVault::state_path() const { return path_ + "/" + kState; }
+
 base::UniqueFd FuzzVault::open(const char* name) const {
   return base::UniqueFd(::open((path_ + "/" + name).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
@@ -77,8 +80,8 @@ void FuzzVault::unmount() {
 }
 
 void FuzzVault::forget_state() {
-  std::filesystem::remove_all(path_ + "/" + kState);
-  std::filesystem::create_directory(path_ + "/" + kState);
+  std::filesystem::remove_all(state_path());
+  std::filesystem::create_directory(state_path());
 }
 
 }  // namespace coffer::fuzz

@@ -31,6 +31,8 @@ class FuzzVault {
 
   fs::Filesystem& fs() { return *fs_; }
   const Variant& variant() const { return variant_; }
+  std::string vault_path() const;
+  std::string state_path() const;
   void mount();
   void unmount();
   void forget_state();  // as if on another machine from the next mount on
