@@ -59,7 +59,7 @@ Done take_down(const RunningMount& mount, bool force) {
                      fmt::format("take that away first; findmnt {} shows it", fs::shell_word(place))};
   }
   base::Status gone = unmount(place, force || mount.stale);
-  // Nobody is there: the daemon itself has the folder open while it writes the kernel's pages back (upkeep.cc).
+  // Nobody is there: only our own process, which has the kernel's pages written back (Mounter::write_back).
   const auto patience_ends = std::chrono::steady_clock::now() + kBusyWithItself;
   while (!gone && gone.error().code() == EBUSY && std::chrono::steady_clock::now() < patience_ends &&
          holders_of(place).empty()) {

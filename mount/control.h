@@ -53,8 +53,8 @@ class ControlClient {
   static base::Result<ControlClient> connect(const std::string& state_path);
 
   base::Status send(const nlohmann::json& request);
-  // Errors: ETIMEDOUT (call again to go on waiting), ECONNRESET (it closed without an answer), EBADMSG (no answer, or too
-  // long or deep a one). Its members may be of any type (mount/control_message.h).
+  // Errors: ETIMEDOUT (call again to go on waiting), ECONNRESET (it closed without an answer), EBADMSG (no answer, or
+  // too long or deep a one). Its members may be of any type (mount/control_message.h).
   base::Result<nlohmann::json> receive(std::chrono::milliseconds timeout);
 
  private:

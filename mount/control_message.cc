@@ -16,7 +16,7 @@ constexpr int kDepthMax = 8;
 // One of ours that means a failure.
 fs::ExitCode exit_code_of(std::uint64_t code) {
   return code >= 1 && code <= static_cast<std::uint64_t>(fs::ExitCode::kInterrupted) ? static_cast<fs::ExitCode>(code)
-                                                                             : fs::ExitCode::kOther;
+                                                                                     : fs::ExitCode::kOther;
 }
 
 }  // namespace

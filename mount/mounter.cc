@@ -132,6 +132,14 @@ Status MounterHere::unmount(bool lazy) {
   return mount::unmount(mount_point_, lazy);
 }
 
+Status MounterHere::write_back() {
+  const UniqueFd folder(::open(mount_point_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  struct stat attr {};
+  if (!folder.valid() || ::fstat(folder.get(), &attr) != 0) return Errno::last();
+  if (attr.st_dev != device_ || ::syncfs(folder.get()) == 0) return base::ok();
+  return Errno::last();
+}
+
 Status MounterHere::abort() { return abort_connection(mount_point_, device_); }
 
 }  // namespace coffer::mount

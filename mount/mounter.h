@@ -1,7 +1,7 @@
 // Mounting and unmounting, which the daemon itself cannot do: it is confined (sandbox.h) once it has the keys, and then
-// may neither change what is mounted where nor run fusermount3, which is set-uid root. So `coffer mount` forks a process
-// before it asks for the password. That one knows no secret, does nothing but what is declared here, for one mount
-// point, and ends when the daemon does.
+// may neither change what is mounted where nor run fusermount3, which is set-uid root. So `coffer mount` forks a
+// process before it asks for the password. That one knows no secret, does nothing but what is declared here, for one
+// mount point, and ends when the daemon does.
 #pragma once
 
 #include <sys/types.h>
@@ -26,12 +26,16 @@ class Mounter {
   Mounter(const Mounter&) = delete;
   Mounter& operator=(const Mounter&) = delete;
 
-  // Mounts; the connection to the kernel, as opened from /dev/fuse. Once. Errors: kMountPoint (missing, no directory, no
-  // access, a dead mount), kNoFuse, kUsage (unknown option), kOther.
+  // Mounts; the connection to the kernel, as opened from /dev/fuse. Once. Errors: kMountPoint (missing, no directory,
+  // no access, a dead mount), kNoFuse, kUsage (unknown option), kOther.
   virtual fs::Outcome<base::UniqueFd> mount() = 0;
   // lazy: detach now, end when the last user leaves. The mount stays if the daemon ends without this.
   // Errors: EBUSY; EINVAL (not mounted, or something else is mounted over it); EPERM; EPIPE (that process has ended).
   virtual base::Status unmount(bool lazy) = 0;
+  // Has the kernel write back the dirty pages of the mount. Not the daemon's own work: one that is killed while it
+  // waits for answers of its own threads keeps the connection open that they would have given them on, and all hang for
+  // ever. Errors: those of syncfs(2), EPIPE. Does nothing where something else is mounted over it.
+  virtual base::Status write_back() = 0;
   // Ends the connection for good, as abort_connection(). Errors: as unmount().
   virtual base::Status abort() = 0;
 
@@ -47,6 +51,7 @@ class MounterHere : public Mounter {
 
   fs::Outcome<base::UniqueFd> mount() override;
   base::Status unmount(bool lazy) override;
+  base::Status write_back() override;
   base::Status abort() override;
 
  private:

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "mount/mounter.h"
+#include "mount/processes.h"
 
 namespace coffer::mount {
 namespace {
@@ -28,7 +29,7 @@ using fs::Outcome;
 using fs::UserError;
 
 // One byte each.
-enum class Request : char { kMount = 'm', kUnmount = 'u', kUnmountLazily = 'l', kAbort = 'a' };
+enum class Request : char { kMount = 'm', kUnmount = 'u', kUnmountLazily = 'l', kWriteBack = 'w', kAbort = 'a' };
 
 constexpr std::size_t kTextMax = 8192;
 
@@ -41,7 +42,7 @@ struct Channels {
 
 // A datagram: this, message, zero byte, hint; and a descriptor with the answer to kMount.
 struct Head {
-  int error = 0;  // errno of kUnmount, kAbort
+  int error = 0;  // errno of all but kMount
   int code = 0;   // ExitCode of kMount
 };
 
@@ -126,8 +127,9 @@ Answer perform(Mounter& mounter, Request request) {
     }
     return answer;
   }
-  const Status done =
-      request == Request::kAbort ? mounter.abort() : mounter.unmount(request == Request::kUnmountLazily);
+  const Status done = request == Request::kAbort       ? mounter.abort()
+                      : request == Request::kWriteBack ? mounter.write_back()
+                                                       : mounter.unmount(request == Request::kUnmountLazily);
   answer.head.error = done ? 0 : done.error().code();
   return answer;
 }
@@ -150,7 +152,7 @@ void leave_parent(const Channels& sockets) {
   to_null({STDIN_FILENO, STDOUT_FILENO});
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(signal, SIG_IGN);
   ::setsid();
-  ::prctl(PR_SET_NAME, "coffer-mounter");
+  ::prctl(PR_SET_NAME, kMounterName);
   base::log_set_level(base::LogLevel::kError);  // what libfuse says goes with the answer
   if (::chdir("/") != 0) return;
 }
@@ -223,6 +225,7 @@ class MounterProcess : public Mounter {
   Status unmount(bool lazy) override {
     return requests_.ask_status(lazy ? Request::kUnmountLazily : Request::kUnmount);
   }
+  Status write_back() override { return requests_.ask_status(Request::kWriteBack); }
   Status abort() override { return aborts_.ask_status(Request::kAbort); }
 
  private:

@@ -112,7 +112,9 @@ std::optional<uid_t> process_user(pid_t pid) {
 std::vector<Holder> holders_of(const std::string& mount_point) {
   std::vector<Holder> holders;
   for (pid_t pid : all_processes()) {
-    if (std::optional<Holder> found = holder(pid, mount_point)) holders.push_back(*std::move(found));
+    std::optional<Holder> found = holder(pid, mount_point);
+    // Ours has it open for a moment while it has the kernel's pages written back.
+    if (found && found->name != kMounterName) holders.push_back(*std::move(found));
   }
   return holders;
 }

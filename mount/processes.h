@@ -30,7 +30,10 @@ struct Holder {
   std::string path;  // where, as that process sees it
 };
 
-// One line a process, the first reason found. Processes of other users only show to root.
+// The process that mounts and unmounts for a daemon (mounter.h) calls itself so.
+constexpr const char* kMounterName = "coffer-mounter";
+
+// One line a process, the first reason found; without mounters. Processes of other users only show to root.
 std::vector<Holder> holders_of(const std::string& mount_point);
 
 // "process 1234 (bash) is in /home/user/Coffer/sub; process 5 (vi) has ... open", at most a handful and "and 3 more".

@@ -101,9 +101,9 @@ bool allow_all_that_is_needed(Ruleset& rules, const SandboxPlan& plan) {
   // the folder around it, for listing only.
   const std::string around = plan.mount_point.substr(0, plan.mount_point.rfind('/'));
   ok = ok && rules.allow(around + "/", kReadDir);
-  ok = ok && rules.allow("/proc", kRead);                                         // mount table, companion.cc, reopen
-  ok = ok && rules.allow("/dev/fuse", kReadFile | kWriteFile | kIoctlDev);        // a clone for each worker
-  ok = ok && rules.allow("/dev/null", kReadFile | kWriteFile);                    // background.cc
+  ok = ok && rules.allow("/proc", kRead);                                   // mount table, companion.cc, reopen
+  ok = ok && rules.allow("/dev/fuse", kReadFile | kWriteFile | kIoctlDev);  // a clone for each worker
+  ok = ok && rules.allow("/dev/null", kReadFile | kWriteFile);              // background.cc
   if (::geteuid() == 0) ok = ok && rules.allow("/sys/devices/virtual/bdi", kWriteFile);  // upkeep.cc, kGrants
   return ok;
 }

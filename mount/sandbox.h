@@ -17,9 +17,9 @@ struct SandboxPlan {
   std::string mount_point;
 };
 
-// Lasts as long as the process, for this thread and all that it starts: files elsewhere are not opened, made, renamed or
-// removed (EACCES; landlock(7), Linux 5.19 and where it is switched on), no program is started, nothing is mounted, no
-// network is reached, no other process looked into (EPERM; seccomp(2)). What is open already stays open. Where the
+// Lasts as long as the process, for this thread and all that it starts: files elsewhere are not opened, made, renamed
+// or removed (EACCES; landlock(7), Linux 5.19 and where it is switched on), no program is started, nothing is mounted,
+// no network is reached, no other process looked into (EPERM; seccomp(2)). What is open already stays open. Where the
 // kernel has only a part of it, that part; a line in the log says so. Under sanitizers a smaller part.
 // REQUIRES: no other thread exists.
 void confine_process(const SandboxPlan& plan);

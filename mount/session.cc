@@ -130,6 +130,7 @@ Done FuseSession::run(StopSignals& signals, const std::function<void()>& serving
                                       .signals = &signals,
                                       .serving = serving,
                                       .stopping = [&impl] { impl.kernel_cache.detach(); },
+                                      .write_back = [&impl] { return impl.mounter.write_back(); },
                                       .unmount = [&impl] { return impl.mounter.unmount(/*lazy=*/false); },
                                       .detach_lazily = [&impl] { impl.unmount(); }});
   if (served) served = impl.workers->run();

@@ -129,11 +129,8 @@ int Upkeep::wait_for_event() const {
 // The kernel sends its dirty pages as WRITEs before syncfs(2) returns, but need not wait for the answers
 // (fs/fuse/inode.c, fuse_sync_fs waits for servers of FUSE_SYNCFS only).
 void Upkeep::sync_mount() const {
-  const UniqueFd folder = open_folder(task_.mount_point);
-  struct stat attr {};
-  if (!folder.valid() || ::fstat(folder.get(), &attr) != 0 || attr.st_dev != task_.device) return;
-  if (::syncfs(folder.get()) != 0) {
-    base::log(LogLevel::kWarning, "writing back the mount's pages: {}", std::strerror(errno));
+  if (const Status written = task_.write_back(); !written) {
+    base::log(LogLevel::kWarning, "writing back the mount's pages: {}", std::strerror(written.error().code()));
   }
 }
 

@@ -29,8 +29,9 @@ struct UpkeepTask {
   // Called first when the mount is to stop, requests still being answered: no more invalidations, since one that waits
   // for dirty pages to be written back must not outlive the workers.
   std::function<void()> stopping;
-  std::function<base::Status()> unmount;  // plainly: as Mounter::unmount()
-  std::function<void()> detach_lazily;    // unmounts lazily, keeping the workers' devices
+  std::function<base::Status()> write_back;  // as Mounter::write_back()
+  std::function<base::Status()> unmount;     // plainly: as Mounter::unmount()
+  std::function<void()> detach_lazily;       // unmounts lazily, keeping the workers' devices
 };
 
 class Upkeep {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -126,7 +127,15 @@ TEST_F(MounterTest, AnAbortDoesNotWaitForAnUnmount) {
   auto mounter = start();
   auto device = mounter->mount();
   ASSERT_TRUE(device);
-  auto waiting = std::async(std::launch::async, [this] { return ::access((path_ + "/file").c_str(), F_OK); });
+  std::promise<pid_t> thread;
+  auto waiting = std::async(std::launch::async, [&] {
+    thread.set_value(::gettid());
+    return ::syscall(SYS_faccessat, AT_FDCWD, (path_ + "/file").c_str(), F_OK);
+  });
+  // In the kernel, with a hold on the mount: else the unmount could come first, and then there is nothing to abort.
+  const std::string stat = "/proc/self/task/" + std::to_string(thread.get_future().get()) + "/syscall";
+  for (std::string call; !call.starts_with(std::to_string(SYS_faccessat) + " ");)
+    std::getline(std::ifstream(stat), call);
   auto unmounting = std::async(std::launch::async, [&] { return bool(mounter->unmount(false)); });
   std::this_thread::sleep_for(200ms);
   EXPECT_TRUE(mounter->abort());

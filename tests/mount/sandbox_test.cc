@@ -82,34 +82,35 @@ TEST_F(SandboxTest, FilesElsewhereAreOutOfReach) {
 }
 
 TEST_F(SandboxTest, WhatTheDaemonDoesIsLeft) {
-  EXPECT_EQ(in_child([this] {
-              confine_process(plan());
-              if (!can_open("vault/a/new", O_RDWR | O_CREAT | O_EXCL)) return 1;
-              if (::rename(at("vault/a/new").c_str(), at("vault/b/new").c_str()) != 0) return 2;
-              if (::link(at("vault/b/new").c_str(), at("vault/a/again").c_str()) != 0) return 3;
-              if (::mkdir(at("vault/a/folder").c_str(), 0700) != 0) return 4;
-              if (::rename(at("vault/a/folder").c_str(), at("vault/b/folder").c_str()) != 0) return 5;
-              if (::rmdir(at("vault/b/folder").c_str()) != 0 || ::unlink(at("vault/b/new").c_str()) != 0) return 6;
-              if (::truncate(at("vault/a/again").c_str(), 100) != 0) return 7;
-              if (!can_open("state/known.tmp", O_WRONLY | O_CREAT)) return 8;
-              if (::rename(at("state/known.tmp").c_str(), at("state/known").c_str()) != 0) return 9;
-              if (::mknod(at("state/control").c_str(), S_IFSOCK | 0600, 0) != 0) return 10;
-              if (::unlink(at("state/control").c_str()) != 0) return 11;
-              if (!can_open("around/mnt", O_RDONLY | O_DIRECTORY)) return 12;
-              if (!UniqueFd(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC)).valid()) return 13;
-              if (!UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)).valid()) return 14;
-              // A file that has no name any more, through its descriptor.
-              UniqueFd orphan(::open(at("vault/a/file").c_str(), O_PATH | O_CLOEXEC));
-              if (::unlink(at("vault/a/file").c_str()) != 0) return 15;
-              if (!UniqueFd(::open(("/proc/self/fd/" + std::to_string(orphan.get())).c_str(), O_RDWR | O_CLOEXEC)).valid())
-                return 16;
-              if (::unshare(CLONE_FS) != 0) return 17;
-              if (!UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)).valid()) return 18;
-              bool ran = false;
-              std::thread([&ran] { ran = true; }).join();
-              return ran ? 0 : 19;
-            }),
-            0);
+  EXPECT_EQ(
+      in_child([this] {
+        confine_process(plan());
+        if (!can_open("vault/a/new", O_RDWR | O_CREAT | O_EXCL)) return 1;
+        if (::rename(at("vault/a/new").c_str(), at("vault/b/new").c_str()) != 0) return 2;
+        if (::link(at("vault/b/new").c_str(), at("vault/a/again").c_str()) != 0) return 3;
+        if (::mkdir(at("vault/a/folder").c_str(), 0700) != 0) return 4;
+        if (::rename(at("vault/a/folder").c_str(), at("vault/b/folder").c_str()) != 0) return 5;
+        if (::rmdir(at("vault/b/folder").c_str()) != 0 || ::unlink(at("vault/b/new").c_str()) != 0) return 6;
+        if (::truncate(at("vault/a/again").c_str(), 100) != 0) return 7;
+        if (!can_open("state/known.tmp", O_WRONLY | O_CREAT)) return 8;
+        if (::rename(at("state/known.tmp").c_str(), at("state/known").c_str()) != 0) return 9;
+        if (::mknod(at("state/control").c_str(), S_IFSOCK | 0600, 0) != 0) return 10;
+        if (::unlink(at("state/control").c_str()) != 0) return 11;
+        if (!can_open("around/mnt", O_RDONLY | O_DIRECTORY)) return 12;
+        if (!UniqueFd(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC)).valid()) return 13;
+        if (!UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)).valid()) return 14;
+        // A file that has no name any more, through its descriptor.
+        UniqueFd orphan(::open(at("vault/a/file").c_str(), O_PATH | O_CLOEXEC));
+        if (::unlink(at("vault/a/file").c_str()) != 0) return 15;
+        if (!UniqueFd(::open(("/proc/self/fd/" + std::to_string(orphan.get())).c_str(), O_RDWR | O_CLOEXEC)).valid())
+          return 16;
+        if (::unshare(CLONE_FS) != 0) return 17;
+        if (!UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)).valid()) return 18;
+        bool ran = false;
+        std::thread([&ran] { ran = true; }).join();
+        return ran ? 0 : 19;
+      }),
+      0);
 }
 
 // Whoever renames folders under the daemon does not lead it out of the vault, also not by a descriptor that it has.
