@@ -294,6 +294,7 @@ attack_test() {
   seen_bait > "$work/bait.before"
   find "$vault" -maxdepth 1 -printf '%f\n' | sort > "$work/top.before"
   timeout 120 "$support/rename_attack.py" "$vault" "$mnt" "$work/elsewhere" "$bait" 8 || fail "see above"
+  step "attacked"
   seen_bait | diff "$work/bait.before" - || fail "something outside the vault changed"
   [ -z "$(ls -A "$work/elsewhere")" ] || fail "left outside the vault: $(ls -A "$work/elsewhere")"
   find "$vault" -maxdepth 1 -printf '%f\n' | sort | diff "$work/top.before" - || fail "the vault's folders are not what they were"
