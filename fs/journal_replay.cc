@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <climits>
 #include <map>
 #include <optional>
 #include <unordered_map>
@@ -49,9 +50,9 @@ struct Replacement {
   std::string goes_as;
 };
 
-// Nothing that leads elsewhere.
+// Nothing that leads elsewhere, or that no file can be called: asking for it would be an error.
 bool is_entry_name(std::string_view name) {
-  return !name.empty() && name.find_first_of(std::string_view("/\0", 2)) == std::string_view::npos && name != "." &&
+  return !name.empty() && name.size() <= NAME_MAX && name.find_first_of(std::string_view("/\0", 2)) == std::string_view::npos && name != "." &&
          name != "..";
 }
 

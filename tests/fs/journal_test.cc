@@ -1,12 +1,16 @@
 // What was appended reads back, and nothing that is torn, flipped or older is taken for it.
 #include "fs/journal.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <limits>
 
+#include "crypto/file_header.h"
 #include "tests/support/hooked_backing.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_vault.h"
 
 namespace coffer::fs {
 namespace {
@@ -201,6 +205,24 @@ TEST_F(JournalTest, AfterAFailedFlushItTakesNothingMore) {
   ASSERT_TRUE(sequence);
   EXPECT_EQ((*journal)->flush(*sequence).error(), Errno(EIO));
   EXPECT_EQ((*journal)->append(JournalKind::kWrite, file_, 0, 0, {}).error(), Errno(EIO));
+}
+
+// Where file systems allow 255 bytes, asking for more is an error of its own, and would keep the vault from mounting.
+TEST(JournalReplay, AnEntryOfAnImpossibleNameIsPassedOver) {
+  test::TestVault vault;
+  vault.lock();
+  Backing backing;
+  const UniqueFd state(::open(vault.state_folder().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  {
+    auto journal = Journal::open(backing, state);
+    ASSERT_TRUE(journal);
+    struct stat root {};
+    ASSERT_EQ(::stat(vault.folder().c_str(), &root), 0);
+    const std::string payload(crypto::kHeaderSize + 300, 'x');
+    ASSERT_TRUE((*journal)->append(JournalKind::kNew, {{{1}}, 0, 0}, root.st_ino, 0, base::as_bytes(payload)));
+  }
+  vault.mount();
+  EXPECT_TRUE(vault.write_file("f", "it works"));
 }
 
 }  // namespace

@@ -1,13 +1,13 @@
 // What local state remembers of files. The input is loaded as it is, and as records with the magic and the sum put
 // right; then what it says is known. With one bit wrong nothing is.
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "crypto/chunk_cipher.h"
 #include "fs/known_good.h"
 #include "tests/fuzz/input.h"
+#include "tests/support/temp_dir.h"
 
 namespace coffer::fs {
 namespace {
@@ -16,12 +16,14 @@ constexpr std::size_t kRecordSize = 48;
 constexpr std::string_view kMagic("coffer-known-1\n\0", 16);
 constexpr std::size_t kMaxInput = 100 * kRecordSize;
 
-// A file in memory, under a path that load() can open.
-std::string in_memory(ByteView bytes) {
-  static const int fd = ::memfd_create("known", MFD_CLOEXEC);
-  COFFER_CHECK(::ftruncate(fd, 0) == 0);
-  COFFER_CHECK(::pwrite(fd, bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
-  return "/proc/self/fd/" + std::to_string(fd);
+void load(KnownGood& known, ByteView bytes) {
+  static const test::TempDir folder;
+  static const base::UniqueFd state = folder.open();
+  static const std::string path = folder.path() + "/known";
+  static const base::UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  COFFER_CHECK(::ftruncate(fd.get(), 0) == 0);
+  COFFER_CHECK(::pwrite(fd.get(), bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+  known.load(state, "known");
 }
 
 base::Bytes with_sum(ByteView records) {
@@ -51,17 +53,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace coffer::fs;
   if (size > kMaxInput) return -1;
   const ByteView bytes(data, size);
-  KnownGood().load(FdRef(AT_FDCWD), in_memory(bytes).c_str());
+  KnownGood as_it_is;
+  load(as_it_is, bytes);
   const ByteView records = bytes.first(size / kRecordSize * kRecordSize);
   KnownGood known;
-  known.load(FdRef(AT_FDCWD), in_memory(with_sum(records)).c_str());
+  load(known, with_sum(records));
   check_records(known, records);
   // One bit wrong: nothing is known.
   if (records.empty()) return 0;
   coffer::base::Bytes damaged = with_sum(records);
   damaged[data[0] % damaged.size()] ^= 1;
   KnownGood none;
-  none.load(FdRef(AT_FDCWD), in_memory(damaged).c_str());
+  load(none, damaged);
   coffer::crypto::DirId last;
   std::copy_n(records.data() + 32, last.bytes.size(), last.bytes.begin());
   COFFER_CHECK(!none.is_pinned(last));

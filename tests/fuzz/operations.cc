@@ -59,16 +59,16 @@ Operations::Operations(FuzzVault& vault, Input& input)
 bool Operations::step() {
   using Operation = void (Operations::*)();
   static constexpr Operation kOperations[] = {
-      &Operations::do_mkdir,       &Operations::do_create,    &Operations::do_create,      &Operations::do_symlink,
-      &Operations::do_mknod,       &Operations::do_link,      &Operations::do_unlink,      &Operations::do_rmdir,
-      &Operations::do_rename,      &Operations::do_rename,    &Operations::do_rename,      &Operations::do_lookup,
-      &Operations::do_list,        &Operations::do_readlink,  &Operations::do_forget,      &Operations::do_chmod,
-      &Operations::do_set_times,   &Operations::do_set_xattr, &Operations::do_get_xattr,   &Operations::do_list_xattrs,
-      &Operations::do_remove_xattr, &Operations::do_open,     &Operations::do_open,        &Operations::do_release,
-      &Operations::do_write,       &Operations::do_write,     &Operations::do_write,       &Operations::do_write,
-      &Operations::do_read,        &Operations::do_read,      &Operations::do_truncate,    &Operations::do_truncate,
-      &Operations::do_fallocate,   &Operations::do_fallocate, &Operations::do_copy,        &Operations::do_seek,
-      &Operations::do_flush,       &Operations::do_fsync,     &Operations::do_sync,        &Operations::do_settle,
+      &Operations::do_mkdir,        &Operations::do_create,    &Operations::do_create,    &Operations::do_symlink,
+      &Operations::do_mknod,        &Operations::do_link,      &Operations::do_unlink,    &Operations::do_rmdir,
+      &Operations::do_rename,       &Operations::do_rename,    &Operations::do_rename,    &Operations::do_lookup,
+      &Operations::do_list,         &Operations::do_readlink,  &Operations::do_forget,    &Operations::do_chmod,
+      &Operations::do_set_times,    &Operations::do_set_xattr, &Operations::do_get_xattr, &Operations::do_list_xattrs,
+      &Operations::do_remove_xattr, &Operations::do_open,      &Operations::do_open,      &Operations::do_release,
+      &Operations::do_write,        &Operations::do_write,     &Operations::do_write,     &Operations::do_write,
+      &Operations::do_read,         &Operations::do_read,      &Operations::do_truncate,  &Operations::do_truncate,
+      &Operations::do_fallocate,    &Operations::do_fallocate, &Operations::do_copy,      &Operations::do_seek,
+      &Operations::do_flush,        &Operations::do_fsync,     &Operations::do_sync,      &Operations::do_settle,
       &Operations::do_remount};
   if (input_.rest().empty()) return false;
   (this->*kOperations[byte() % std::size(kOperations)])();
@@ -179,8 +179,8 @@ fs::InodeId Operations::id_of(const NodePtr& node) {
 }
 
 void Operations::met(const NodePtr& directory, const std::string& name, const NodePtr& node, const fs::Attr& attr) {
-  if (node->id != 0 && node->id != attr.id.value) differ("inode id", static_cast<long long>(attr.id.value),
-                                                         static_cast<long long>(node->id));
+  if (node->id != 0 && node->id != attr.id.value)
+    differ("inode id", static_cast<long long>(attr.id.value), static_cast<long long>(node->id));
   node->id = attr.id.value;
   ++node->lookups;
   node->met.insert({directory.get(), name});
@@ -276,9 +276,8 @@ bool Operations::is_open(const NodePtr& node) const {
 }
 
 std::size_t Operations::writers(const NodePtr& node) const {
-  return static_cast<std::size_t>(std::count_if(handles_.begin(), handles_.end(), [&](const Handle& handle) {
-    return handle.node == node && handle.may_write;
-  }));
+  return static_cast<std::size_t>(std::count_if(
+      handles_.begin(), handles_.end(), [&](const Handle& handle) { return handle.node == node && handle.may_write; }));
 }
 
 void Operations::forget(const NodePtr& node) {
@@ -322,9 +321,7 @@ void Operations::remount(bool forget_state) {
   check_events();
 }
 
-void Operations::log_operation(const std::string& text) const {
-  std::fprintf(stderr, "%s %s\n", doing_, text.c_str());
-}
+void Operations::log_operation(const std::string& text) const { std::fprintf(stderr, "%s %s\n", doing_, text.c_str()); }
 
 void Operations::differ(const char* what, long long real, long long expected) const {
   std::fprintf(stderr, "%s: %s is %lld, not %lld\n", doing_, what, real, expected);

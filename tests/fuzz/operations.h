@@ -70,8 +70,8 @@ class Operations {
   std::uint8_t byte() { return input_.array<1>()[0]; }
   NodePtr pick_directory();
   Spot pick_spot();
-  NodePtr pick_node();   // mostly one that is there; nullptr: there is none
-  NodePtr pick_file();   // regular
+  NodePtr pick_node();    // mostly one that is there; nullptr: there is none
+  NodePtr pick_file();    // regular
   Handle* pick_handle();  // nullptr: nothing is open
   std::size_t pick_offset();
   std::size_t pick_length();

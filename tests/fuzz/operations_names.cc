@@ -120,8 +120,8 @@ void Operations::do_rmdir() {
 
 void Operations::do_rename() {
   doing_ = "rename";
-  constexpr std::array<unsigned, 6> kFlags = {0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE,
-                                              RENAME_NOREPLACE | RENAME_EXCHANGE};
+  constexpr std::array<unsigned, 6> kFlags = {
+      0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_NOREPLACE | RENAME_EXCHANGE};
   const auto [from, name] = pick_spot();
   const auto [to, new_name] = pick_spot();
   const unsigned flags = kFlags[byte() % kFlags.size()];

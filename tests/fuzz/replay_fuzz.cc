@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "crypto/file_header.h"
 #include "crypto/random.h"
 #include "fs/journal_format.h"
 #include "tests/crypto/support.h"
@@ -56,14 +57,8 @@ struct Scene {
 // Where comparisons look: versions, lengths, offsets, inode numbers.
 std::uint64_t pick_number(Input& input, const Scene& scene) {
   const std::uint8_t how = input.array<1>()[0];
-  const std::array<std::uint64_t, 8> all = {0,
-                                            1,
-                                            2,
-                                            crypto::kHeaderSize,
-                                            scene.ciphertext.size(),
-                                            scene.directory,
-                                            scene.file.ino,
-                                            ~std::uint64_t{0}};
+  const std::array<std::uint64_t, 8> all = {
+      0, 1, 2, crypto::kHeaderSize, scene.ciphertext.size(), scene.directory, scene.file.ino, ~std::uint64_t{0}};
   if (how < 128) return all[how % all.size()];
   return how < 240 ? base::load_le<std::uint16_t>(input.array<2>().data()) : input.number();
 }

@@ -25,14 +25,14 @@ struct Node {
   std::string content;  // of a file; where a symbolic link leads
   std::map<std::string, NodePtr> children;
   std::map<std::string, std::string> xattrs;
-  std::optional<timespec> mtime;                    // as set, while nothing has changed it since
+  std::optional<timespec> mtime;                   // as set, while nothing has changed it since
   std::set<std::pair<Node*, std::string>> places;  // its names; none: removed, or the root
 
   // What the real one is called in the present mount.
   std::uint64_t id = 0;  // 0: not looked up
   std::uint64_t lookups = 0;
   std::set<std::pair<Node*, std::string>> met;  // those of its places that were told to it
-  std::uint64_t ino = 0;  // once seen, for ever
+  std::uint64_t ino = 0;                        // once seen, for ever
 
   bool is_directory() const { return kind == Kind::kDirectory; }
   bool is_file() const { return kind == Kind::kFile; }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 #include "base/check.h"
@@ -69,6 +70,7 @@ void FuzzVault::mount() {
   options.directory_fds_max = variant_.directory_fds_max;
   options.settles_by_hand = true;
   auto opened = fs::Filesystem::open(std::move(options));
+  if (!opened) std::fprintf(stderr, "not mounted: errno %d\n", opened.error().code());
   COFFER_CHECK(opened.has_value());
   fs_ = *std::move(opened);
   if (variant_.kernel_keeps_times) fs_->kernel_keeps_times();
