@@ -6,9 +6,9 @@
 namespace coffer::fs {
 namespace {
 
-// One component of a path, or "" or "." for the directory itself. No call below follows a link in its last component, so
-// none leads out of the directory that it names: what openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS would see
-// to, for the calls that have no such form, too.
+// One component of a path, or "" or "." for the directory itself. No call below follows a link in its last component,
+// so none leads out of the directory that it names: what openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS would
+// see to, for the calls that have no such form, too.
 Status check_component(const std::string& name) {
   const bool leads_away = name == ".." || name.find('/') != std::string::npos || name.find('\0') != std::string::npos;
   if (leads_away) return Errno(EINVAL);

@@ -2,8 +2,8 @@
 //
 // The default implementation is base::sys. Tests put their own in its place: one that fails on demand, one that records
 // every write and flush so that a power cut can be played at any point. Nothing in fs/ that touches the vault goes
-// around it. Thread-safe. Errors are those of the system calls, and EINVAL for a name that is not one component: no name
-// leads out of its directory, and links are never followed.
+// around it. Thread-safe. Errors are those of the system calls, and EINVAL for a name that is not one component: no
+// name leads out of its directory, and links are never followed.
 #pragma once
 
 #include "base/sys.h"

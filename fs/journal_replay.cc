@@ -52,8 +52,8 @@ struct Replacement {
 
 // Nothing that leads elsewhere, or that no file can be called: asking for it would be an error.
 bool is_entry_name(std::string_view name) {
-  return !name.empty() && name.size() <= NAME_MAX && name.find_first_of(std::string_view("/\0", 2)) == std::string_view::npos && name != "." &&
-         name != "..";
+  return !name.empty() && name.size() <= NAME_MAX &&
+         name.find_first_of(std::string_view("/\0", 2)) == std::string_view::npos && name != "." && name != "..";
 }
 
 std::optional<Replacement> parse_replacement(const JournalHead& head, ByteView payload) {

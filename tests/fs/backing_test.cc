@@ -16,7 +16,8 @@ namespace {
 class BackingTest : public ::testing::Test {
  protected:
   BackingTest() {
-    for (const char* name : {"vault", "vault/folder", "bait", "bait/folder"}) std::filesystem::create_directory(at(name));
+    for (const char* name : {"vault", "vault/folder", "bait", "bait/folder"})
+      std::filesystem::create_directory(at(name));
     for (const char* name : {"vault/file", "bait/file", "bait/folder/file"}) std::ofstream(at(name)) << "text";
     std::filesystem::create_symlink("../bait/file", at("vault/link"));
     std::filesystem::create_symlink("../bait/folder", at("vault/folder-link"));
@@ -73,8 +74,8 @@ class BackingTest : public ::testing::Test {
 
 TEST_F(BackingTest, ANameIsOneComponent) {
   for (const std::string& name :
-       {std::string("../bait/file"), std::string("../bait/new"), std::string("folder/../../bait/folder"), at("bait/file"),
-        std::string(".."), std::string("folder/"), std::string("file\0x", 6)}) {
+       {std::string("../bait/file"), std::string("../bait/new"), std::string("folder/../../bait/folder"),
+        at("bait/file"), std::string(".."), std::string("folder/"), std::string("file\0x", 6)}) {
     for (const auto& [call, failed] : all_with(name)) EXPECT_TRUE(failed) << call << " of " << name;
   }
   EXPECT_EQ(backing_.open(vault_, "../bait/file", O_RDONLY).error(), Errno(EINVAL));
