@@ -268,7 +268,8 @@ void Operations::close_handle(std::size_t index) {
   const Handle handle = handles_[index];
   handles_.erase(handles_.begin() + static_cast<std::ptrdiff_t>(index));
   vault_.fs().release(handle.id);
-  if (handle.node->places.empty() && !is_open(handle.node)) forget(handle.node);
+  // Nothing that this mount knows leads to it any more.
+  if (handle.node->met.empty() && !is_open(handle.node)) forget(handle.node);
 }
 
 bool Operations::is_open(const NodePtr& node) const {
