@@ -239,6 +239,11 @@ bool FileState::is_streaming() const {
   return writers > 0 && below_.is_streaming();
 }
 
+bool FileState::pending() const {
+  base::ReaderLock lock(mutex_);
+  return below_.pending();
+}
+
 std::uint64_t FileState::dirty_bytes() const {
   base::ReaderLock lock(mutex_);
   return held_bytes_;

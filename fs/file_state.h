@@ -140,6 +140,8 @@ class FileState {
   bool dirty() const EXCLUDES(mutex_);
   // Something would be lost with this process: write_out() has work to do.
   bool is_unwritten() const EXCLUDES(mutex_);
+  // Something is in the journal and not in the ciphertext file.
+  bool pending() const EXCLUDES(mutex_);
   std::uint64_t dirty_bytes() const EXCLUDES(mutex_);
   // Much is being written to it just now: better stored a little later.
   bool is_streaming() const EXCLUDES(mutex_);

@@ -1,5 +1,7 @@
 #include "fs/settler.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "base/shortage.h"
@@ -18,6 +20,8 @@ constexpr auto kSyncAfter = seconds(1);
 // What the journal holds too: not sooner, so that the disk need not write both at once.
 constexpr auto kRetireAfter = seconds(10);
 constexpr auto kTick = seconds(1);
+// Memory that is free goes back to the system when the thread has nothing to do, and this often while it has.
+constexpr auto kTrimEvery = seconds(30);
 // Files kept that nobody has open: a descriptor and some chunks of memory each. Stored together, for one flush of the
 // journal serves them all.
 constexpr std::size_t kKeptMax = 64;
@@ -109,7 +113,7 @@ std::uint64_t Settler::waiting() const {
 
 // Files whose changes have waited long enough, and those that nobody else holds; clean ones leave the list. Files are
 // asked without the mutex: one that is being written answers late.
-std::vector<Settler::Unsaved> Settler::due_files(Clock::time_point now) {
+std::vector<Settler::Unsaved> Settler::due_files(Clock::time_point now, bool hurrying) {
   std::vector<Changed> changed;
   std::vector<Unsaved> due;
   {
@@ -127,7 +131,9 @@ std::vector<Settler::Unsaved> Settler::due_files(Clock::time_point now) {
     auto since = file->dirty_since();
     if (!since) continue;
     if (!file->awaited.exchange(true)) waiting.push_back(entry);  // looked at again, in case this time fails
-    if (now - *since >= kWriteOutAfter) due.push_back({std::move(inode), std::move(file)});
+    // In a hurry, what the journal holds: a file that it does not need yet could need it after this.
+    const bool wanted = now - *since >= kWriteOutAfter || (hurrying && file->pending());
+    if (wanted) due.push_back({std::move(inode), std::move(file)});
   }
   base::MutexLock lock(mutex_);
   waiting.insert(waiting.end(), changed_.begin() + static_cast<std::ptrdiff_t>(changed.size()), changed_.end());
@@ -187,7 +193,18 @@ void Settler::strike_saved() {
 }
 
 void Settler::run() {
+  Clock::time_point trimmed = Clock::now();
   for (;;) {
+    bool resting;
+    {
+      base::MutexLock lock(mutex_);
+      resting = idle();
+    }
+    // What thousands of open files took stays with the allocator's arenas otherwise, as large as it ever was.
+    if (resting || Clock::now() - trimmed >= kTrimEvery) {
+      ::malloc_trim(0);
+      trimmed = Clock::now();
+    }
     {
       base::MutexLock lock(mutex_);
       while (!stopping_ && idle()) wake_.wait(mutex_);
@@ -205,7 +222,7 @@ void Settler::round(Clock::time_point now) {
     base::MutexLock lock(mutex_);
     hurrying = std::exchange(hurrying_, false);
   }
-  const std::vector<Unsaved> due = due_files(hurrying ? Clock::time_point::max() : now);
+  const std::vector<Unsaved> due = due_files(now, hurrying);
   if (!due.empty()) work_.store(due);
   settle_until(now);
   bool sync;

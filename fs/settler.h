@@ -58,7 +58,7 @@ class Settler {
   bool keeps_many() const EXCLUDES(mutex_);
   // Stores at once, in the caller's thread, what is kept.
   void store_unsaved() EXCLUDES(turn_, mutex_);
-  // The next round should come now, not at the next second, and take everything.
+  // The next round should come now, not at the next second, and apply all that is in the journal.
   void hurry() EXCLUDES(mutex_);
 
   // Does at once, in the caller's thread, what is waiting; waits first for the end of the round that is under way.
@@ -84,7 +84,7 @@ class Settler {
   void wake() REQUIRES(mutex_);
   bool idle() const REQUIRES(mutex_);
   void run_checks() EXCLUDES(turn_, mutex_);
-  std::vector<Unsaved> due_files(Clock::time_point now) REQUIRES(turn_) EXCLUDES(mutex_);
+  std::vector<Unsaved> due_files(Clock::time_point now, bool hurrying) REQUIRES(turn_) EXCLUDES(mutex_);
   void settle_until(Clock::time_point time) REQUIRES(turn_) EXCLUDES(mutex_);
   void store_kept() REQUIRES(turn_) EXCLUDES(mutex_);
   void strike_saved() REQUIRES(turn_) EXCLUDES(mutex_);
