@@ -228,8 +228,9 @@ void Settler::round(Clock::time_point now) {
   bool sync;
   {
     base::MutexLock lock(mutex_);
-    sync = (disk_changed_since_ && (hurrying || now - *disk_changed_since_ >= kSyncAfter)) ||
-           (applied_since_ && (hurrying || now - *applied_since_ >= kRetireAfter));
+    // In a hurry in any case: somebody waits to hear whether there is room now.
+    sync = hurrying || (disk_changed_since_ && now - *disk_changed_since_ >= kSyncAfter) ||
+           (applied_since_ && now - *applied_since_ >= kRetireAfter);
     if (sync) {
       disk_changed_since_.reset();
       applied_since_.reset();

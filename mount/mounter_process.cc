@@ -83,8 +83,8 @@ Status send_answer(FdRef socket, Answer answer) {
   return base::ok();
 }
 
-Result<Answer> receive_answer(FdRef socket) {
-  std::string text(sizeof(Head) + 2 * kTextMax + 1, '\0');
+// Into `text`, which is as large as an answer can be.
+Result<Answer> receive_answer(FdRef socket, std::string text) {
   iovec part{text.data(), text.size()};
   Control control{};
   msghdr message{};
@@ -190,8 +190,10 @@ class Channel {
 
   Result<Answer> ask(Request request) EXCLUDES(mutex_) {
     const base::MutexLock lock(mutex_);
+    // Before the request: one whose answer is left lying would be answered with it later.
+    std::string text(sizeof(Head) + 2 * kTextMax + 1, '\0');
     if (::send(socket_.get(), &request, sizeof request, MSG_NOSIGNAL) < 0) return Errno(EPIPE);
-    Result<Answer> answer = receive_answer(socket_);
+    Result<Answer> answer = receive_answer(socket_, std::move(text));
     if (!answer) return Errno(EPIPE);
     return answer;
   }

@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "base/log.h"
+#include "base/shortage.h"
 #include "mount/mount_table.h"
 
 namespace coffer::mount {
@@ -129,9 +130,11 @@ int Upkeep::wait_for_event() const {
 // The kernel sends its dirty pages as WRITEs before syncfs(2) returns, but need not wait for the answers
 // (fs/fuse/inode.c, fuse_sync_fs waits for servers of FUSE_SYNCFS only).
 void Upkeep::sync_mount() const {
-  if (const Status written = task_.write_back(); !written) {
-    base::log(LogLevel::kWarning, "writing back the mount's pages: {}", std::strerror(written.error().code()));
-  }
+  base::try_with_memory("no memory to have the mount's pages written back; trying again", [this] {
+    if (const Status written = task_.write_back(); !written) {
+      base::log(LogLevel::kWarning, "writing back the mount's pages: {}", std::strerror(written.error().code()));
+    }
+  });
 }
 
 void Upkeep::take_down() {
