@@ -1,7 +1,6 @@
 #include "mount/companion.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,19 +11,10 @@
 #include <string>
 #include <string_view>
 
-#include "base/unique_fd.h"
+#include "mount/proc_file.h"
 
 namespace coffer::mount {
 namespace {
-
-// The beginning of a small file of /proc; empty if it cannot be read (another user's under hidepid, a thread that
-// ended).
-std::string read_proc(const std::string& path) {
-  const base::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::array<char, 512> text;
-  const ssize_t got = file.valid() ? ::read(file.get(), text.data(), text.size()) : -1;
-  return got > 0 ? std::string(text.data(), static_cast<std::size_t>(got)) : std::string();
-}
 
 // The number in place `index` of a line of words.
 std::optional<std::uint64_t> number_at(std::string_view line, int index) {
@@ -41,17 +31,21 @@ std::optional<std::uint64_t> number_at(std::string_view line, int index) {
 
 // proc(5), /proc/pid/stat: field 39; counted from behind the name, which may hold anything and is field 2.
 std::optional<int> last_processor_of(pid_t thread) {
-  const std::string line = read_proc(fmt::format("/proc/{}/stat", thread));
+  const ProcFile stat("/proc/{}/stat", thread);
+  const std::string_view line = stat.text();
   const std::size_t name_end = line.rfind(") ");
-  if (name_end == std::string::npos) return std::nullopt;
-  const auto processor = number_at(std::string_view(line).substr(name_end + 2), 39 - 3);
+  if (name_end == std::string_view::npos) return std::nullopt;
+  const auto processor = number_at(line.substr(name_end + 2), 39 - 3);
   if (!processor || *processor >= CPU_SETSIZE) return std::nullopt;
   return static_cast<int>(*processor);
 }
 
 // How long this thread has been ready but not running (Documentation/scheduler/sched-stats.rst); 0 where that is not
 // counted.
-std::uint64_t waited_for_processor() { return number_at(read_proc("/proc/thread-self/schedstat"), 1).value_or(0); }
+std::uint64_t waited_for_processor() {
+  const ProcFile counted("/proc/thread-self/schedstat");
+  return number_at(counted.text(), 1).value_or(0);
+}
 
 }  // namespace
 

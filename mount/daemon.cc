@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,6 +108,9 @@ std::unique_ptr<ControlServer> start_control(const DaemonPlan& plan, ControlServ
 
 Done serve(DaemonPlan plan, fs::Unlocked unlocked, const std::function<void()>& serving) {
   ::signal(SIGPIPE, SIG_IGN);
+  // glibc would give each thread an arena of its own: 64 MiB of address space, and what is free in one is of no use to
+  // the others. Two, since little is allocated while a request is answered.
+  ::mallopt(M_ARENA_MAX, 2);
   // What the daemon makes of its own accord in the vault (pins) the sync client has to read. Files of callers are made
   // under the umask of each (caller_identity.h).
   ::umask(022);

@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <system_error>
 
@@ -19,6 +18,7 @@
 #include "mount/companion.h"
 #include "mount/fuse_api.h"
 #include "mount/mount_context.h"
+#include "mount/proc_file.h"
 
 namespace coffer::mount {
 namespace {
@@ -327,13 +327,10 @@ void WorkerPool::watch() {
 
 // The leader sleeps, as opposed to being short of processor time, which a second worker would only make shorter.
 bool WorkerPool::is_blocked() const {
-  const std::string path = fmt::format("/proc/self/task/{}/stat", leader_thread_.load());
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::array<char, 128> text{};
-  if (!file.valid() || ::read(file.get(), text.data(), text.size() - 1) <= 0) return true;
+  const ProcFile stat("/proc/self/task/{}/stat", leader_thread_.load());
   // "4711 (coffer) R 1 ...": the name may hold anything, so from its closing bracket on.
-  const char* end = std::strrchr(text.data(), ')');
-  return end == nullptr || std::strlen(end) < 3 || end[2] != 'R';
+  const std::size_t name_end = stat.text().rfind(')');
+  return name_end == std::string_view::npos || stat.text().substr(name_end, 3) != ") R";
 }
 
 void WorkerPool::depose(std::uint64_t ticket) {
