@@ -238,12 +238,16 @@ TEST_F(SessionTest, NobodyWaitsBehindASlowRequest) {
 }
 
 TEST_F(SessionTest, IdleMeansIdle) {
+  const auto in_three_seconds = [] {
+    const double before = processor_seconds();
+    std::this_thread::sleep_for(3s);
+    return processor_seconds() - before;
+  };
+  const double without = in_three_seconds();  // a sanitizer has a thread of its own that looks about every 100 ms
   mount();
   write_file(in("file"), "x");
   std::this_thread::sleep_for(24s);  // headers settle after ten seconds, the journal is retired ten later
-  const double before = processor_seconds();
-  std::this_thread::sleep_for(3s);
-  EXPECT_LT(processor_seconds() - before, 0.002);
+  EXPECT_LT(in_three_seconds() - without, 0.002);
 }
 
 // An open file's pages reach the vault though the program neither closes nor syncs it.
