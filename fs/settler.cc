@@ -271,6 +271,10 @@ std::vector<std::shared_ptr<FileState>> Settler::drain() {
   if (!files.empty()) work_.store(files);
   settle_until(Clock::time_point::max());  // after that: what was just written has a header to settle, too
   strike_saved();
+  {
+    base::MutexLock lock(mutex_);
+    files.insert(files.end(), unsaved_.begin(), unsaved_.end());  // of those that just settled
+  }
   std::vector<std::shared_ptr<FileState>> unsaved;
   for (const Unsaved& entry : files) {
     if (entry.file->dirty()) unsaved.push_back(entry.file);
